@@ -1,0 +1,146 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/google/uuid"
+)
+
+// adminStrings are the members of an admin entry that we name, with their bounds in
+// bytes. The order, with details before ipAddress, is the order in the stored text.
+var adminStrings = map[string]int{
+	"id": 128, "action": 200, "userId": 512, "userName": 512, "organizationId": 64,
+	"ipAddress": 256, "userAgent": 2048,
+}
+
+var (
+	adminOrder = []string{"id", "action", "userId", "userName", "organizationId", "details", "ipAddress", "userAgent"}
+	// adminReserved are given by the service; accepting them would let an author forge them.
+	adminReserved = []string{"position", "createdAt", "recordedBy", "importedAt"}
+)
+
+// AdmitAdmin validates an admin entry: an open object whose members other than the
+// named ones are kept exactly as sent. Errors are as for [Admit].
+func AdmitAdmin(raw []byte) (Admitted, error) {
+	var faults faultList
+	object, err := CompactObject(nil, raw, MaxDepth+1)
+	if err != nil {
+		faults.addJSON("", err)
+		return Admitted{}, faults.rejection()
+	}
+	named := map[string]member{}
+	var others []member
+	for _, m := range members(object) {
+		switch {
+		case slices.Contains(adminReserved, m.name):
+			faults.add("/"+pointerEscaper.Replace(m.name), "is given by the service; leave it out")
+		case slices.Contains(adminOrder, m.name):
+			named[m.name] = m
+		default:
+			others = append(others, m)
+		}
+	}
+	values := adminValues(named, &faults)
+	if len(object) > MaxEntryBytes {
+		faults.add("", "is larger than %d bytes", MaxEntryBytes)
+	}
+	if err := faults.rejection(); err != nil {
+		return Admitted{}, err
+	}
+	return newAdminEntry(values, named, others), nil
+}
+
+// adminValues checks the named members and returns the strings among them.
+func adminValues(named map[string]member, faults *faultList) map[string]string {
+	values := map[string]string{}
+	for _, name := range adminOrder {
+		m, sent := named[name]
+		limit, isString := adminStrings[name]
+		switch {
+		case !sent:
+			continue
+		case isString && m.raw[0] != '"':
+			faults.malformed = true
+			faults.add("/"+name, "is not a string")
+		case !isString && m.raw[0] != '{':
+			faults.malformed = true
+			faults.add("/"+name, "is not a JSON object")
+		case isString:
+			values[name] = unquote(m.raw)
+			if values[name] == "" {
+				faults.malformed = true
+				faults.add("/"+name, "is empty; leave it out when it is unknown")
+			} else if detail := textFault(values[name], limit); detail != "" {
+				faults.add("/"+name, "%s", detail)
+			}
+		}
+	}
+	if _, sent := named["action"]; !sent {
+		faults.malformed = true
+		faults.add("/action", "is required")
+	}
+	if id := values["id"]; id != "" && !ValidID(id) {
+		faults.add("/id", idRule)
+	}
+	return values
+}
+
+func newAdminEntry(values map[string]string, named map[string]member, others []member) Admitted {
+	if values["id"] == "" {
+		values["id"] = uuid.Must(uuid.NewV7()).String()
+	}
+	fields := make([]member, 0, len(adminOrder)+len(others))
+	for _, name := range adminOrder {
+		if name == "details" {
+			if details, sent := named[name]; sent {
+				fields = append(fields, details)
+			}
+		} else if values[name] != "" {
+			fields = append(fields, member{name, AppendString(nil, values[name])})
+		}
+	}
+	content := appendObject(nil, append(fields, others...))
+	return Admitted{
+		ID: values["id"], Action: values["action"], UserID: values["userId"],
+		Content:    content[:len(content)-1],
+		SearchText: searchText(values["action"], named["details"].raw),
+	}
+}
+
+// searchText is the folded action and every key, string and number of the details, a
+// line each, so that no match spans two of them.
+func searchText(action string, details []byte) string {
+	lines := []string{Fold(action)}
+	decoder := json.NewDecoder(bytes.NewReader(details))
+	decoder.UseNumber()
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) || err != nil {
+			return strings.Join(lines, "\n")
+		}
+		switch value := token.(type) {
+		case string:
+			lines = append(lines, Fold(value))
+		case json.Number:
+			lines = append(lines, Fold(value.String()))
+		}
+	}
+}
+
+// Fold maps strings that differ in case alone to one: every character becomes the
+// smallest of those that Unicode's simple case folding treats as equal.
+func Fold(text string) string {
+	return strings.Map(func(r rune) rune {
+		smallest := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			smallest = min(smallest, next)
+		}
+		return smallest
+	}, text)
+}

@@ -1,0 +1,60 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The kinds of failure that callers tell apart with errors.Is.
+var (
+	ErrUnauthenticated = errors.New("unauthenticated")     // no token, or one that is not trusted
+	ErrForbidden       = errors.New("forbidden")           // trusted, but not allowed this
+	ErrMalformed       = errors.New("malformed")           // the document's schema forbids it
+	ErrUnprocessable   = errors.New("unprocessable")       // a rule that a schema can't state forbids it
+	ErrTooLarge        = errors.New("too large")           // over a size limit
+	ErrNotFound        = errors.New("not found")           // no such entry in this organization
+	ErrConflict        = errors.New("conflict")            // a known id with other content
+	ErrOverloaded      = errors.New("overloaded")          // refused before anything was stored
+	ErrUnavailable     = errors.New("storage unavailable") // outcome of a write unknown: send the same ids again
+)
+
+// MaxFaults bounds how many faults of one body are told at once.
+const MaxFaults = 20
+
+// Fault is one thing wrong with a body: Pointer is an RFC 6901 JSON pointer into
+// what was sent, Detail says what is wrong and what to do about it.
+type Fault struct {
+	Pointer string
+	Detail  string
+}
+
+// Rejection is an error whose text may be shown to whoever caused it.
+type Rejection struct {
+	Kind      error   // one of the sentinels above
+	Detail    string  // a sentence, or "" when Faults say it all
+	Parameter string  // the first parameter at fault, if one is
+	ID        string  // the id in conflict, if one is
+	Faults    []Fault // at most MaxFaults
+}
+
+func (r *Rejection) Error() string {
+	text := r.Kind.Error()
+	if r.Detail != "" {
+		text += ": " + r.Detail
+	}
+	for _, f := range r.Faults {
+		text += fmt.Sprintf("; %s: %s", f.Pointer, f.Detail)
+	}
+	return text
+}
+
+// Unwrap lets errors.Is find the kind.
+func (r *Rejection) Unwrap() error { return r.Kind }
+
+// Denied is an [ErrForbidden] that says what is missing.
+func Denied(detail string) error { return &Rejection{Kind: ErrForbidden, Detail: detail} }
+
+// BadParameter is an [ErrMalformed] that names the parameter and the remedy.
+func BadParameter(name, format string, args ...any) error {
+	return &Rejection{Kind: ErrMalformed, Parameter: name, Detail: fmt.Sprintf(format, args...)}
+}

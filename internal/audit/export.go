@@ -1,0 +1,79 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// MaxExport is the most entries that one export holds; a cursor goes on from there.
+const MaxExport = 10_000
+
+// exportChunk is how many entries an export holds in memory at once.
+const exportChunk = 500
+
+// Export is a reading of up to [MaxExport] entries, newest first, from one state of the
+// trail, in chunks.
+type Export struct {
+	Total int64  // entries that match; from the cursor on, when continuing
+	Count int    // entries in this export
+	Next  string // cursor of the rest, "" when nothing was cut
+
+	service      *Service
+	organization string
+	positions    []int64
+}
+
+// Export begins an export. It is recorded in the admin trail before this returns; when
+// that fails, so does the export.
+func (s *Service) Export(ctx context.Context, organization string, by Principal, f Filter, cursorText, format string) (*Export, error) {
+	walk, err := s.begin(ctx, organization, f, cursorText)
+	if err != nil {
+		return nil, err
+	}
+	total, err := s.count(ctx, walk, walk.rest)
+	if err != nil {
+		return nil, err
+	}
+	positions, err := s.positions(ctx, walk, 0, MaxExport)
+	if err != nil {
+		return nil, err
+	}
+	export := &Export{Total: total, Count: len(positions), service: s, organization: organization, positions: positions}
+	if total > int64(len(positions)) {
+		export.Next = walk.after(positions[len(positions)-1], int64(len(positions)))
+	}
+	return export, s.recordExport(ctx, organization, by, walk.filter, format, export)
+}
+
+// Chunk reads the next entries, none at the end.
+func (e *Export) Chunk(ctx context.Context) ([]Row, error) {
+	chunk := e.positions[:min(exportChunk, len(e.positions))]
+	e.positions = e.positions[len(chunk):]
+	if len(chunk) == 0 {
+		return nil, nil
+	}
+	return e.service.store.Rows(ctx, e.organization, chunk)
+}
+
+// recordExport writes who took what out of the trail.
+func (s *Service) recordExport(ctx context.Context, organization string, by Principal, f Filter, format string, e *Export) error {
+	entry := struct {
+		Action         string `json:"action"`
+		UserID         string `json:"userId"`
+		UserName       string `json:"userName,omitempty"`
+		OrganizationID string `json:"organizationId"`
+		Details        any    `json:"details"`
+	}{"audit_log.exported", by.Subject, by.Name, organization, struct {
+		Filter Filter `json:"filter"`
+		Format string `json:"format"`
+		Count  int    `json:"count"`
+		Total  int64  `json:"total"`
+	}{f, format, e.Count, e.Total}}
+	raw, err := json.Marshal(entry)
+	if err != nil {
+		return fmt.Errorf("record an export: %w", err)
+	}
+	_, err = s.RecordAdmin(ctx, by, raw)
+	return err
+}

@@ -1,0 +1,101 @@
+package audit
+
+import "time"
+
+// Filter says which entries of a trail are wanted. Zero values filter nothing; the
+// others match whole values, byte for byte, but for Search.
+type Filter struct {
+	Action       string    `json:"action,omitempty"`
+	ResourceType string    `json:"resourceType,omitempty"`
+	ResourceID   string    `json:"resourceId,omitempty"`
+	UserID       string    `json:"userId,omitempty"`
+	Search       string    `json:"search,omitempty"` // admin trail only: part of action or details, any case
+	From         time.Time `json:"from,omitzero"`    // first createdAt, inclusive, whole microseconds
+	To           time.Time `json:"to,omitzero"`      // last createdAt, inclusive, whole microseconds
+	// Resource is the resource whose history is asked for; it holds beside the
+	// filters above, so that contradicting ones match nothing.
+	Resource ResourceKey `json:"resource,omitzero"`
+}
+
+// ResourceKey names one resource.
+type ResourceKey struct {
+	Type string `json:"type,omitempty"`
+	ID   string `json:"id,omitempty"`
+}
+
+// Column is what an entry can be found by. Lower ones are usually more selective.
+type Column int
+
+// The columns, in the order in which a combination of terms tries them.
+const (
+	ByResourceID Column = iota
+	ByUserID
+	BySearch
+	ByAction
+	ByResourceType
+)
+
+// Term is one condition on one column.
+type Term struct {
+	Column Column
+	Value  string
+}
+
+// Terms are the filter's conditions beside dates, the usually most selective first.
+func (f Filter) Terms() []Term {
+	candidates := []Term{
+		{ByResourceID, f.Resource.ID}, {ByResourceID, f.ResourceID}, {ByUserID, f.UserID},
+		{BySearch, Fold(f.Search)}, {ByAction, f.Action},
+		{ByResourceType, f.Resource.Type}, {ByResourceType, f.ResourceType},
+	}
+	var terms []Term
+	for _, t := range candidates {
+		if t.Value != "" && (len(terms) == 0 || terms[len(terms)-1] != t) {
+			terms = append(terms, t)
+		}
+	}
+	return terms
+}
+
+// Between reads the two date parameters, both inclusive, "" for none. Fractions below a
+// microsecond round inward.
+func (f Filter) Between(start, end string) (Filter, error) {
+	for _, d := range []struct {
+		name, text string
+		round      func(time.Time) time.Time
+		into       *time.Time
+	}{{"start_date", start, earliest, &f.From}, {"end_date", end, latest, &f.To}} {
+		if d.text == "" {
+			continue
+		}
+		t, err := ParseTime(d.text)
+		if err != nil {
+			return f, BadParameter(d.name, "%s %s", d.name, err)
+		}
+		*d.into = d.round(t)
+	}
+	if start != "" && end != "" && f.From.After(f.To) && !sameInstant(start, end) {
+		return f, BadParameter("start_date", "start_date is after end_date; exchange them")
+	}
+	return f, nil
+}
+
+// sameInstant tells a range that rounding emptied from one that was turned around.
+func sameInstant(start, end string) bool {
+	from, _ := ParseTime(start)
+	to, _ := ParseTime(end)
+	return !from.After(to)
+}
+
+// Span is the positions Low <= p < High of a trail that had Size entries when the
+// reading began.
+type Span struct{ Size, Low, High int64 }
+
+// Len is the number of positions in the span, never negative.
+func (s Span) Len() int64 { return max(0, s.High-s.Low) }
+
+// Below cuts the span to the positions before position.
+func (s Span) Below(position int64) Span {
+	s.High = min(s.High, position)
+	return s
+}

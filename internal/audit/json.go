@@ -1,0 +1,406 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep a state or the details of an admin entry may nest, and
+// MaxNumber how many characters one number may have.
+const (
+	MaxDepth  = 32
+	MaxNumber = 64
+)
+
+// JSONError says what about a JSON text can't be admitted, and where.
+type JSONError struct {
+	Pointer   string // RFC 6901, from the text's root
+	Reason    string
+	Malformed bool // not JSON at all (RFC 8259), rather than refused by our rules
+}
+
+func (e *JSONError) Error() string { return e.Pointer + ": " + e.Reason }
+
+// CompactObject appends a JSON object to dst without insignificant white space and
+// otherwise digit for digit and key for key. It refuses, with a *[JSONError], what is
+// not JSON and what JSON implementations disagree about: duplicate keys, lone
+// surrogates, NUL, numbers over [MaxNumber] characters, more than depth levels, bytes
+// after the end.
+func CompactObject(dst, src []byte, depth int) ([]byte, error) {
+	s := scanner{src: src, dst: dst, depth: depth}
+	s.space()
+	if s.peek() != '{' {
+		return dst, &JSONError{Reason: "is not a JSON object", Malformed: true}
+	}
+	err := s.value()
+	if err == nil {
+		if s.space(); s.at < len(s.src) {
+			err = s.malformed("has bytes after its end")
+		}
+	}
+	return s.dst, err
+}
+
+// scanner is a strict recursive-descent reader of RFC 8259 that copies as it goes.
+type scanner struct {
+	src   []byte
+	dst   []byte
+	at    int
+	depth int
+	path  []string
+}
+
+func (s *scanner) peek() byte {
+	if s.at < len(s.src) {
+		return s.src[s.at]
+	}
+	return 0
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.src) {
+		switch s.src[s.at] {
+		case ' ', '\t', '\n', '\r':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+func (s *scanner) fail(malformed bool, format string, args ...any) error {
+	var pointer strings.Builder
+	for _, step := range s.path {
+		pointer.WriteString("/" + pointerEscaper.Replace(step))
+	}
+	return &JSONError{Pointer: pointer.String(), Reason: fmt.Sprintf(format, args...), Malformed: malformed}
+}
+
+func (s *scanner) malformed(reason string) error {
+	return s.fail(true, "%s (at byte %d)", reason, s.at)
+}
+
+func (s *scanner) refused(format string, args ...any) error { return s.fail(false, format, args...) }
+
+func (s *scanner) value() error {
+	switch c := s.peek(); {
+	case c == '{':
+		return s.object()
+	case c == '[':
+		return s.array()
+	case c == '"':
+		_, err := s.text()
+		return err
+	case c == '-' || c >= '0' && c <= '9':
+		return s.number()
+	}
+	for _, word := range []string{"true", "false", "null"} {
+		if len(s.src)-s.at >= len(word) && string(s.src[s.at:s.at+len(word)]) == word {
+			s.at += len(word)
+			s.dst = append(s.dst, word...)
+			return nil
+		}
+	}
+	return s.malformed("is not valid JSON")
+}
+
+func (s *scanner) object() error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	seen := map[string]struct{}{}
+	for first := true; ; first = false {
+		done, err := s.next('}', first)
+		if err != nil || done {
+			return err
+		}
+		if s.peek() != '"' {
+			return s.malformed("has a member without a name")
+		}
+		name, err := s.text()
+		if err != nil {
+			return err
+		}
+		s.path = append(s.path, name)
+		if _, twice := seen[name]; twice {
+			return s.refused("is a duplicate key")
+		}
+		seen[name] = struct{}{}
+		if s.space(); s.peek() != ':' {
+			return s.malformed("lacks a colon after its name")
+		}
+		s.at++
+		s.dst = append(s.dst, ':')
+		s.space()
+		if err := s.value(); err != nil {
+			return err
+		}
+		s.path = s.path[:len(s.path)-1]
+	}
+}
+
+func (s *scanner) array() error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		done, err := s.next(']', i == 0)
+		if err != nil || done {
+			return err
+		}
+		s.path = append(s.path, fmt.Sprint(i))
+		if err := s.value(); err != nil {
+			return err
+		}
+		s.path = s.path[:len(s.path)-1]
+	}
+}
+
+func (s *scanner) open() error {
+	if s.depth == 0 {
+		return s.refused("is nested too deeply")
+	}
+	s.depth--
+	s.dst = append(s.dst, s.src[s.at])
+	s.at++
+	return nil
+}
+
+// next moves to the next member or element, or past the closing bracket.
+func (s *scanner) next(closing byte, first bool) (done bool, err error) {
+	s.space()
+	switch c := s.peek(); {
+	case c == closing && s.at < len(s.src):
+		s.at++
+		s.depth++
+		s.dst = append(s.dst, closing)
+		return true, nil
+	case first:
+		return false, nil
+	case c == ',':
+		s.at++
+		s.dst = append(s.dst, ',')
+		s.space()
+		return false, nil
+	}
+	return false, s.malformed("lacks a comma or a closing bracket")
+}
+
+// text copies a string as it was written and returns what it means.
+func (s *scanner) text() (string, error) {
+	start := s.at
+	s.at++
+	for {
+		if s.at >= len(s.src) {
+			return "", s.malformed("ends inside a string")
+		}
+		switch c := s.src[s.at]; {
+		case c == '"':
+			s.at++
+			raw := s.src[start:s.at]
+			s.dst = append(s.dst, raw...)
+			return unquote(raw), nil
+		case c < 0x20:
+			return "", s.malformed("holds an unescaped control character")
+		case c == '\\':
+			if err := s.escape(); err != nil {
+				return "", err
+			}
+		case c < utf8.RuneSelf:
+			s.at++
+		default:
+			r, n := utf8.DecodeRune(s.src[s.at:])
+			if r == utf8.RuneError && n == 1 {
+				return "", s.malformed("is not valid UTF-8")
+			}
+			s.at += n
+		}
+	}
+}
+
+func (s *scanner) escape() error {
+	if s.at+1 >= len(s.src) {
+		return s.malformed("ends inside a string")
+	}
+	if c := s.src[s.at+1]; c != 'u' {
+		if strings.IndexByte(`"\/bfnrt`, c) < 0 {
+			return s.malformed("holds an unknown escape")
+		}
+		s.at += 2
+		return nil
+	}
+	unit, ok := hexUnit(s.src[s.at:])
+	switch {
+	case !ok:
+		return s.malformed("holds a bad \\u escape")
+	case unit == 0:
+		return s.refused("holds a NUL character, which can't be stored")
+	case utf16.IsSurrogate(unit):
+		low, ok := hexUnit(s.src[s.at+6:])
+		if !ok || utf16.DecodeRune(unit, low) == utf8.RuneError {
+			return s.refused("holds half of a surrogate pair, which is no character")
+		}
+		s.at += 6
+	}
+	s.at += 6
+	return nil
+}
+
+// hexUnit reads the UTF-16 code unit of an escape such as \u00e9.
+func hexUnit(src []byte) (rune, bool) {
+	if len(src) < 6 || src[0] != '\\' || src[1] != 'u' {
+		return 0, false
+	}
+	var unit rune
+	for _, c := range src[2:6] {
+		switch {
+		case c >= '0' && c <= '9':
+			unit = unit<<4 | rune(c-'0')
+		case c >= 'a' && c <= 'f':
+			unit = unit<<4 | rune(c-'a'+10)
+		case c >= 'A' && c <= 'F':
+			unit = unit<<4 | rune(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return unit, true
+}
+
+func (s *scanner) number() error {
+	start := s.at
+	if s.peek() == '-' {
+		s.at++
+	}
+	whole := s.digits()
+	if whole == 0 || whole > 1 && s.src[s.at-whole] == '0' {
+		return s.malformed("holds a number with no or a leading zero digit")
+	}
+	if s.peek() == '.' {
+		s.at++
+		if s.digits() == 0 {
+			return s.malformed("holds a number without digits after its point")
+		}
+	}
+	if c := s.peek(); c == 'e' || c == 'E' {
+		s.at++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.at++
+		}
+		if s.digits() == 0 {
+			return s.malformed("holds a number without an exponent")
+		}
+	}
+	if n := s.at - start; n > MaxNumber {
+		return s.refused("is a number of %d characters; at most %d are allowed", n, MaxNumber)
+	}
+	s.dst = append(s.dst, s.src[start:s.at]...)
+	return nil
+}
+
+func (s *scanner) digits() int {
+	start := s.at
+	for s.at < len(s.src) && s.src[s.at] >= '0' && s.src[s.at] <= '9' {
+		s.at++
+	}
+	return s.at - start
+}
+
+// member is one member of a compact object: its decoded name and its exact bytes.
+type member struct {
+	name string
+	raw  []byte
+}
+
+// members splits a compact object that admission let in. It does not validate.
+func members(object []byte) []member {
+	found := make([]member, 0, 16)
+	for at := 1; at < len(object)-1; at++ {
+		name := object[at : at+valueLength(object[at:])]
+		at += len(name) + 1
+		raw := object[at : at+valueLength(object[at:])]
+		at += len(raw)
+		found = append(found, member{unquote(name), raw})
+	}
+	return found
+}
+
+// valueLength is the length of the value that compact JSON begins with.
+func valueLength(src []byte) int {
+	depth, inString := 0, false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+			if !inString && depth == 0 {
+				return i + 1
+			}
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth == 0 {
+				return i
+			}
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case c == ',' && depth == 0:
+			return i
+		}
+	}
+	return len(src)
+}
+
+// unquote decodes a JSON string that was scanned before.
+func unquote(raw []byte) string {
+	inner := raw[1 : len(raw)-1]
+	if strings.IndexByte(string(inner), '\\') < 0 {
+		return string(inner)
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return string(inner)
+	}
+	return text
+}
+
+func validText(value string) bool {
+	return utf8.ValidString(value) && strings.IndexByte(value, 0) < 0
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends a JSON string in the one form of RFC 8785, section 3.2.2.2:
+// only the quote, the backslash and control characters are escaped.
+func AppendString(dst []byte, value string) []byte {
+	dst = append(dst, '"')
+	for i := 0; i < len(value); i++ {
+		c := value[i]
+		if short := strings.IndexByte("\"\\\b\f\n\r\t", c); short >= 0 {
+			dst = append(dst, '\\', `"\bfnrt`[short])
+		} else if c < 0x20 {
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		} else {
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
+// appendMember appends a string member to an object that is still open.
+func appendMember(object []byte, name, value string) []byte {
+	if len(object) > 1 {
+		object = append(object, ',')
+	}
+	object = AppendString(object, name)
+	object = append(object, ':')
+	return AppendString(object, value)
+}

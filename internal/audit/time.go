@@ -1,0 +1,76 @@
+package audit
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// TimeFormat is how the service writes every time: UTC, always six fraction digits.
+const TimeFormat = "2006-01-02T15:04:05.000000Z"
+
+// FormatTime writes t in [TimeFormat].
+func FormatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
+
+var errTime = errors.New("is not an RFC 3339 date and time such as 2026-11-23T06:05:00Z")
+
+// ParseTime reads an RFC 3339 date and time: any offset up to 23:59, lower-case t and
+// z, one to nine fraction digits, and a space where an unescaped + lost its sign in a
+// query string. Years run from 0001 to 9999, after conversion to UTC too, so that every
+// result can be stored. A leap second is read as the last second before it.
+func ParseTime(text string) (time.Time, error) {
+	if len(text) < len("2006-01-02T15:04:05Z") || len(text) > len("2006-01-02T15:04:05.000000000+00:00") {
+		return time.Time{}, errTime
+	}
+	text = strings.ToUpper(text)
+	if sign := len(text) - len("+00:00"); text[sign] == ' ' {
+		text = text[:sign] + "+" + text[sign+1:]
+	}
+	if strings.ContainsAny(text, ", ") || !clockRanges(text) {
+		return time.Time{}, errTime
+	}
+	leap := text[17:19] == "60"
+	if leap {
+		text = text[:17] + "59" + text[19:]
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, errTime
+	}
+	t = t.UTC()
+	if leap && (t.Second() != 59 || t.Minute() != 59 || t.Hour() != 23) {
+		return time.Time{}, errTime
+	}
+	if t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}, errTime
+	}
+	return t, nil
+}
+
+// clockRanges refuses what package time accepts beside RFC 3339: one-digit hours and
+// offsets out of range.
+func clockRanges(text string) bool {
+	if text[10] != 'T' || text[13] != ':' || text[16] != ':' {
+		return false
+	}
+	if text[len(text)-1] == 'Z' {
+		return true
+	}
+	offset := text[len(text)-len("+00:00"):]
+	return (offset[0] == '+' || offset[0] == '-') && offset[1:3] <= "23" && offset[3] == ':' && offset[4:6] <= "59"
+}
+
+// earliest and latest round inward to the microseconds that are stored.
+func earliest(t time.Time) time.Time {
+	if floor := t.Truncate(time.Microsecond); floor.Before(t) {
+		return floor.Add(time.Microsecond)
+	}
+	return t
+}
+
+func latest(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
+
+func validDate(t time.Time) bool {
+	year := t.UTC().Year()
+	return t.IsZero() || year >= 1 && year <= 9999
+}

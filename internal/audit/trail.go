@@ -1,0 +1,121 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+)
+
+// Store keeps trails. Implementations return the sentinels of errors.go, and nothing of
+// an organization to calls that name another.
+type Store interface {
+	// Append stores a submission whole or not at all and returns once it is committed,
+	// with a receipt for each entry in the order sent. [ErrConflict] names a known id
+	// with other content; after [ErrUnavailable] the outcome is unknown.
+	Append(ctx context.Context, s Submission) ([]Receipt, error)
+	// Span fixes the size of the trail and finds the positions that the filter's dates
+	// span. A size of at least 0 asks for that earlier state instead of the newest.
+	Span(ctx context.Context, organization string, f Filter, size int64) (Span, error)
+	// Count counts the entries in the span that match all terms; there is at least one.
+	Count(ctx context.Context, organization string, terms []Term, span Span) (int64, error)
+	// Positions lists up to limit of the same entries' positions, newest first, from the
+	// offset-th on.
+	Positions(ctx context.Context, organization string, terms []Term, span Span, offset, limit int64) ([]int64, error)
+	// Rows reads entries in the order of the positions, which must exist.
+	Rows(ctx context.Context, organization string, positions []int64) ([]Row, error)
+	// Entry finds one entry by its id, or [ErrNotFound].
+	Entry(ctx context.Context, organization, id string) (Row, error)
+}
+
+// Submission is what one call wants recorded in one trail.
+type Submission struct {
+	Organization string
+	RecordedBy   string
+	Entries      []Admitted // ids are unique within
+}
+
+// Receipt is what became of one entry of a submission.
+type Receipt struct {
+	ID       string
+	Row      Row
+	Existing bool // it was known, with the same content; nothing was written
+}
+
+// Service is the domain's front: every operation on trails, for callers whose
+// permission was checked.
+type Service struct{ store Store }
+
+// NewService reads and writes trails through store.
+func NewService(store Store) *Service { return &Service{store} }
+
+// Record stores the drafts in the organization's trail, all or none.
+func (s *Service) Record(ctx context.Context, organization string, by Principal, drafts []Draft) ([]Receipt, error) {
+	if len(drafts) == 0 || len(drafts) > MaxBatch {
+		return nil, &Rejection{Kind: ErrMalformed, Faults: []Fault{{"/items", fmt.Sprintf("takes 1 to %d entries", MaxBatch)}}}
+	}
+	entries, err := admitAll(drafts)
+	if err != nil {
+		return nil, err
+	}
+	return s.store.Append(ctx, Submission{organization, by.Subject, entries})
+}
+
+// RecordOne stores one draft that was a body of its own.
+func (s *Service) RecordOne(ctx context.Context, organization string, by Principal, draft Draft) (Receipt, error) {
+	entry, err := Admit(draft, "")
+	if err != nil {
+		return Receipt{}, err
+	}
+	return s.recordEntry(ctx, organization, by, entry)
+}
+
+// RecordAdmin stores an admin entry, an open JSON object.
+func (s *Service) RecordAdmin(ctx context.Context, by Principal, raw []byte) (Receipt, error) {
+	entry, err := AdmitAdmin(raw)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return s.recordEntry(ctx, AdminOrganization, by, entry)
+}
+
+func (s *Service) recordEntry(ctx context.Context, organization string, by Principal, entry Admitted) (Receipt, error) {
+	receipts, err := s.store.Append(ctx, Submission{organization, by.Subject, []Admitted{entry}})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return receipts[0], nil
+}
+
+// Import stores entries of another system under their original times. They must be in
+// order of time, none earlier than the trail's last entry.
+func (s *Service) Import(ctx context.Context, organization string, by Principal, entries []Admitted) ([]Receipt, error) {
+	return s.store.Append(ctx, Submission{organization, by.Subject, entries})
+}
+
+// Entry finds one entry of the organization's trail by its id.
+func (s *Service) Entry(ctx context.Context, organization, id string) (Row, error) {
+	if !ValidID(id) {
+		return Row{}, ErrNotFound
+	}
+	return s.store.Entry(ctx, organization, id)
+}
+
+func admitAll(drafts []Draft) ([]Admitted, error) {
+	var faults faultList
+	entries := make([]Admitted, 0, len(drafts))
+	places := make(map[string]int, len(drafts))
+	for i, d := range drafts {
+		at := fmt.Sprintf("/items/%d", i)
+		entry, err := Admit(d, at)
+		if err != nil {
+			faults.merge(err)
+			continue
+		}
+		if first, twice := places[entry.ID]; twice {
+			faults.malformed = true
+			faults.add(at+"/id", "is the id of /items/%d too; an id stands once in a batch", first)
+		}
+		places[entry.ID] = i
+		entries = append(entries, entry)
+	}
+	return entries, faults.rejection()
+}

@@ -1,0 +1,43 @@
+package merkle
+
+// TileWidth is the number of hashes in a finished tile (C2SP tlog-tiles).
+const TileWidth = 256
+
+// TileID names a tile: Index counts the tiles of a Level from the left, and level L
+// holds the hashes of the subtrees over 256^L leaves.
+type TileID struct {
+	Level int
+	Index int64
+}
+
+// FinishedTiles lists the tiles that become full when a tree grows from oldSize to
+// newSize leaves, lower levels first, each level from the left.
+func FinishedTiles(oldSize, newSize int64) []TileID {
+	var tiles []TileID
+	for level := 0; newSize >= TileWidth; level++ {
+		oldSize, newSize = oldSize/TileWidth, newSize/TileWidth
+		for index := oldSize; index < newSize; index++ {
+			tiles = append(tiles, TileID{level, index})
+		}
+	}
+	return tiles
+}
+
+// TileRoot is the hash of the subtree over a full tile's hashes: the tile's place in
+// the tile above.
+func TileRoot(hashes []byte) ([]byte, error) {
+	tree, err := Open(0, nil)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := split(hashes)
+	if err != nil {
+		return nil, err
+	}
+	for _, hash := range parts {
+		if err := tree.Append(hash); err != nil {
+			return nil, err
+		}
+	}
+	return tree.Root()
+}
