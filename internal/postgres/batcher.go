@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+	"hash/fnv"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// Bounds of what waits and of what one transaction carries.
+const (
+	maxWaitingBytes = 64 << 20
+	maxQueue        = 4096
+	maxGroupEntries = 2000
+)
+
+// batcher commits together what waits at the same time. There is no timer: a writer
+// takes a request as soon as it is idle, and with it everything that came meanwhile.
+// Each writer owns some of the organizations, so that two of one process never wait for
+// each other's head.
+type batcher struct {
+	queues  []chan *request
+	waiting *semaphore.Weighted
+	commit  *committer
+	closing sync.RWMutex // held for reading while a request is put into a queue
+	closed  bool
+	writers sync.WaitGroup
+}
+
+// request is one submission on its way to being committed.
+type request struct {
+	submission audit.Submission
+	context    context.Context // of the caller, who may have gone before its turn comes
+	outcome    chan outcome    // holds one, so that a writer never waits for a caller
+}
+
+type outcome struct {
+	receipts []audit.Receipt
+	err      error
+}
+
+func newBatcher(writers int, commit *committer) *batcher {
+	b := &batcher{waiting: semaphore.NewWeighted(maxWaitingBytes), commit: commit}
+	for range writers {
+		queue := make(chan *request, maxQueue)
+		b.queues = append(b.queues, queue)
+		b.writers.Go(func() { b.write(queue) })
+	}
+	return b
+}
+
+// append waits until the submission is committed or refused. When ctx ends first, the
+// outcome is unknown to the caller, as after any lost answer.
+func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]audit.Receipt, error) {
+	weight := weigh(submission)
+	if !b.waiting.TryAcquire(weight) {
+		return nil, audit.ErrOverloaded
+	}
+	defer b.waiting.Release(weight)
+	r := &request{submission, ctx, make(chan outcome, 1)}
+	if !b.enqueue(r) {
+		return nil, audit.ErrOverloaded
+	}
+	select {
+	case o := <-r.outcome:
+		return o.receipts, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func weigh(s audit.Submission) int64 {
+	var bytes int64
+	for _, e := range s.Entries {
+		bytes += int64(len(e.Content)) + 512
+	}
+	return bytes
+}
+
+func (b *batcher) enqueue(r *request) bool {
+	b.closing.RLock()
+	defer b.closing.RUnlock()
+	if b.closed {
+		return false
+	}
+	hash := fnv.New32a()
+	hash.Write([]byte(r.submission.Organization))
+	select {
+	case b.queues[hash.Sum32()%uint32(len(b.queues))] <- r:
+		return true
+	default:
+		return false
+	}
+}
+
+// close refuses new requests and returns once the waiting ones have their outcome.
+func (b *batcher) close() {
+	b.closing.Lock()
+	if !b.closed {
+		b.closed = true
+		for _, queue := range b.queues {
+			close(queue)
+		}
+	}
+	b.closing.Unlock()
+	b.writers.Wait()
+}
+
+func (b *batcher) write(queue chan *request) {
+	for first := range queue {
+		b.commit.group(gather(first, queue))
+	}
+}
+
+// gather takes what waits behind first, up to the bounds of one transaction, and drops
+// requests whose callers have gone: nothing was promised to them.
+func gather(first *request, queue chan *request) []*request {
+	var group []*request
+	entries := 0
+	for r := first; r != nil; {
+		if err := r.context.Err(); err != nil {
+			r.outcome <- outcome{err: err}
+		} else {
+			group = append(group, r)
+			entries += len(r.submission.Entries)
+		}
+		r = nil
+		if entries < maxGroupEntries {
+			select {
+			case r = <-queue: // nil once closed and empty
+			default:
+			}
+		}
+	}
+	return group
+}

@@ -1,0 +1,8 @@
+// Package postgres is the [audit.Store] over PostgreSQL, and the only importer of the
+// generated queries: none of their types leaves it.
+//
+// All SQL lives in sql/queries. To add a filter, add a column to entries, its index and
+// its three statements to sql/queries/filter.sql, and its line to [columns] in
+// filter.go. Every statement names one organization, and is sent in one round trip with
+// the setting that row-level security reads: a [pipeline].
+package postgres

@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"ocore.dev/audit/gen/db"
+)
+
+var queries = db.New()
+
+// sender is a pool, or a transaction.
+type sender interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// pipeline gathers generated queries and sends them in one round trip. Outside a
+// transaction it is one by itself, which is what keeps the organization's setting to
+// its statements. The generated batch methods hand their statements to SendBatch and
+// read their results later; pipeline stands between, so that many of them share one
+// batch. Queries are added by [exec], [one] and [many], and have results after run.
+type pipeline struct {
+	db.DBTX // nil: generated batch queries call SendBatch alone
+	batch   pgx.Batch
+	results pgx.BatchResults
+	reads   []func() error
+}
+
+// SendBatch queues; it implements db.DBTX.
+func (p *pipeline) SendBatch(_ context.Context, b *pgx.Batch) pgx.BatchResults {
+	p.batch.QueuedQueries = append(p.batch.QueuedQueries, b.QueuedQueries...)
+	return sharedResults{p}
+}
+
+// in sets the organization for the statements that follow.
+func (p *pipeline) in(ctx context.Context, organization string) {
+	exec(p, queries.OrganizationSet(ctx, p, []string{organization}).Exec)
+}
+
+// run sends what was gathered and reads every result; it returns the first error.
+func (p *pipeline) run(ctx context.Context, to sender) error {
+	p.results = to.SendBatch(ctx, &p.batch)
+	var failed error
+	for _, read := range p.reads {
+		if failed = read(); failed != nil {
+			break
+		}
+	}
+	if err := p.results.Close(); failed == nil {
+		failed = err
+	}
+	return failed
+}
+
+// sharedResults reads the next result of the pipeline that a generated query is part of.
+type sharedResults struct{ p *pipeline }
+
+func (s sharedResults) Exec() (pgconn.CommandTag, error) { return s.p.results.Exec() }
+func (s sharedResults) Query() (pgx.Rows, error)         { return s.p.results.Query() }
+func (s sharedResults) QueryRow() pgx.Row                { return s.p.results.QueryRow() }
+
+// Close does nothing: the pipeline closes the batch once all its queries were read.
+func (s sharedResults) Close() error { return nil }
+
+// Tx is never begun by a pipeline.
+func (s sharedResults) Tx() pgx.Tx { return nil }
+
+func exec(p *pipeline, read func(func(int, error))) {
+	p.reads = append(p.reads, func() (failed error) {
+		read(func(_ int, err error) { failed = err })
+		return failed
+	})
+}
+
+func one[T any](p *pipeline, read func(func(int, T, error))) *T {
+	var row T
+	p.reads = append(p.reads, func() (failed error) {
+		read(func(_ int, r T, err error) { row, failed = r, err })
+		return failed
+	})
+	return &row
+}
+
+func many[T any](p *pipeline, read func(func(int, []T, error))) *[]T {
+	var rows []T
+	p.reads = append(p.reads, func() (failed error) {
+		read(func(_ int, r []T, err error) { rows, failed = r, err })
+		return failed
+	})
+	return &rows
+}

@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// Options are what a Store needs to know. Zero values take the defaults.
+type Options struct {
+	URL              string        // the serving login
+	ReadConnections  int32         // default 8
+	Writers          int           // connections that append; each owns some of the organizations; default 4
+	StatementTimeout time.Duration // of any one statement; default 30 s
+	Log              *slog.Logger
+}
+
+// Store is an [audit.Store]. Reads and writes have pools of their own, so that neither
+// can starve the other.
+type Store struct {
+	reads   *pgxpool.Pool
+	appends *pgxpool.Pool
+	batcher *batcher
+}
+
+// Open connects as the serving role. It doesn't wait for the database: see [Store.Ready].
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	reads, err := o.pool(ctx, "ocore-audit read", o.ReadConnections)
+	if err != nil {
+		return nil, err
+	}
+	appends, err := o.pool(ctx, "ocore-audit append", int32(o.Writers))
+	if err != nil {
+		reads.Close()
+		return nil, err
+	}
+	s := &Store{reads: reads, appends: appends}
+	s.batcher = newBatcher(o.Writers, &committer{pool: appends, log: o.Log})
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.ReadConnections == 0 {
+		o.ReadConnections = 8
+	}
+	if o.Writers == 0 {
+		o.Writers = 4
+	}
+	if o.StatementTimeout == 0 {
+		o.StatementTimeout = 30 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func (o Options) pool(ctx context.Context, name string, connections int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", redact(err))
+	}
+	config.MaxConns = connections
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	parameters := config.ConnConfig.RuntimeParams
+	parameters["application_name"] = name
+	parameters["timezone"] = "UTC"
+	parameters["synchronous_commit"] = "on" // 201 means committed, whatever the login's defaults
+	parameters["statement_timeout"] = milliseconds(o.StatementTimeout)
+	parameters["lock_timeout"] = milliseconds(o.StatementTimeout / 2)
+	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout)
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
+
+// Ready reports whether the database answers and holds this version's schema.
+func (s *Store) Ready(ctx context.Context) error {
+	return schemaCurrent(ctx, s.reads)
+}
+
+// Close lets appends that wait finish, then disconnects. Later appends are refused.
+func (s *Store) Close() {
+	s.batcher.close()
+	s.appends.Close()
+	s.reads.Close()
+}
+
+// Append implements [audit.Store].
+func (s *Store) Append(ctx context.Context, submission audit.Submission) ([]audit.Receipt, error) {
+	return s.batcher.append(ctx, submission)
+}

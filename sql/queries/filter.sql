@@ -1,0 +1,102 @@
+-- Three statements a column: how many entries of a value a span holds, their positions
+-- newest first, and which of given positions have it. Each is served by the column's own
+-- index (organization, column, position) alone.
+
+-- name: ActionCount :batchone
+-- Index: entries_action_idx.
+SELECT count(*) FROM entries
+WHERE organization = @organization AND action = @value::text AND position >= @low AND position < @high;
+
+-- name: ActionPositions :batchmany
+-- Index: entries_action_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND action = @value::text AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
+-- name: ActionAmong :batchmany
+-- Index: entries_action_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND action = @value::text AND position = ANY (@positions::bigint[])
+ORDER BY position DESC;
+
+-- name: ResourceTypeCount :batchone
+-- Index: entries_resource_type_idx.
+SELECT count(*) FROM entries
+WHERE organization = @organization AND resource_type = @value::text AND position >= @low AND position < @high;
+
+-- name: ResourceTypePositions :batchmany
+-- Index: entries_resource_type_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND resource_type = @value::text AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
+-- name: ResourceTypeAmong :batchmany
+-- Index: entries_resource_type_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND resource_type = @value::text AND position = ANY (@positions::bigint[])
+ORDER BY position DESC;
+
+-- name: ResourceIDCount :batchone
+-- Index: entries_resource_id_idx.
+SELECT count(*) FROM entries
+WHERE organization = @organization AND resource_id = @value::text AND position >= @low AND position < @high;
+
+-- name: ResourceIDPositions :batchmany
+-- Index: entries_resource_id_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND resource_id = @value::text AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
+-- name: ResourceIDAmong :batchmany
+-- Index: entries_resource_id_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND resource_id = @value::text AND position = ANY (@positions::bigint[])
+ORDER BY position DESC;
+
+-- name: UserIDCount :batchone
+-- Index: entries_user_id_idx.
+SELECT count(*) FROM entries
+WHERE organization = @organization AND user_id = @value::text AND position >= @low AND position < @high;
+
+-- name: UserIDPositions :batchmany
+-- Index: entries_user_id_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND user_id = @value::text AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
+-- name: UserIDAmong :batchmany
+-- Index: entries_user_id_idx.
+SELECT position FROM entries
+WHERE organization = @organization AND user_id = @value::text AND position = ANY (@positions::bigint[])
+ORDER BY position DESC;
+
+-- Substrings of the admin trail. From three characters on the trigram index narrows;
+-- below, no index can, and the table is read.
+
+-- name: SearchCount :batchone
+-- Index: admin_search_folded_idx.
+SELECT count(*) FROM admin_search WHERE folded LIKE @value::text AND position >= @low AND position < @high;
+
+-- name: SearchPositions :batchmany
+-- Index: admin_search_folded_idx, or admin_search_pkey backwards for common patterns.
+SELECT position FROM admin_search WHERE folded LIKE @value::text AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
+-- name: SearchAmong :batchmany
+-- Index: admin_search_pkey.
+SELECT position FROM admin_search WHERE folded LIKE @value::text AND position = ANY (@positions::bigint[])
+ORDER BY position DESC;
+
+-- name: ShortSearchCount :batchone
+-- Index: none beyond admin_search_pkey's range.
+SELECT count(*) FROM admin_search WHERE strpos(folded, @value::text) > 0 AND position >= @low AND position < @high;
+
+-- name: ShortSearchPositions :batchmany
+-- Index: admin_search_pkey backwards.
+SELECT position FROM admin_search WHERE strpos(folded, @value::text) > 0 AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
+-- name: ShortSearchAmong :batchmany
+-- Index: admin_search_pkey.
+SELECT position FROM admin_search WHERE strpos(folded, @value::text) > 0 AND position = ANY (@positions::bigint[])
+ORDER BY position DESC;
