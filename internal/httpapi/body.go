@@ -1,0 +1,171 @@
+package httpapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// bodyDepth is what a body may nest: a state's levels under a batch, its list and an entry.
+const bodyDepth = audit.MaxDepth + 3
+
+// admitBody reads the whole body within its bounds, refuses JSON that readers disagree
+// about, checks it against the schema, and puts it back compact for the binder.
+func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) error {
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return errMediaType
+	}
+	raw, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	compact, err := audit.CompactObject(make([]byte, 0, len(raw)), raw, bodyDepth)
+	if err != nil {
+		return rejectJSON(err)
+	}
+	if err := checkSchema(compact, schema); err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(compact))
+	r.ContentLength = int64(len(compact))
+	r.Header.Del("Content-Encoding")
+	return nil
+}
+
+// readBody bounds the bytes on the wire and, after decompression, once more.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var from io.Reader = http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes)
+	switch encodings := r.Header.Values("Content-Encoding"); {
+	case len(encodings) == 0 || len(encodings) == 1 && strings.EqualFold(encodings[0], "identity"):
+	case len(encodings) == 1 && strings.EqualFold(encodings[0], "gzip"):
+		plain, err := gzip.NewReader(from)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		from = plain
+	default:
+		return nil, errMediaType
+	}
+	raw, err := io.ReadAll(io.LimitReader(from, audit.MaxBodyBytes+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if len(raw) > audit.MaxBodyBytes {
+		return nil, audit.ErrTooLarge
+	}
+	return raw, nil
+}
+
+func unreadable(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return audit.ErrTooLarge
+	}
+	shown := &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the body could not be read: it broke off, or is not the gzip that it claims to be"}
+	return fmt.Errorf("%w: %w", shown, err)
+}
+
+func rejectJSON(err error) error {
+	var fault *audit.JSONError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	kind := audit.ErrUnprocessable
+	if fault.Malformed {
+		kind = audit.ErrMalformed
+	}
+	return &audit.Rejection{Kind: kind, Faults: []audit.Fault{{Pointer: fault.Pointer, Detail: fault.Reason}}}
+}
+
+// checkSchema lists every fault against the document's schema, as JSON pointers.
+func checkSchema(body []byte, schema *openapi3.Schema) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber() // a number of a state is never looked at, so it can't overflow
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the body is not JSON"}
+	}
+	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
+	if err == nil {
+		return nil
+	}
+	r := &audit.Rejection{Kind: audit.ErrMalformed}
+	for _, f := range schemaFaults(err) {
+		if len(r.Faults) < audit.MaxFaults {
+			r.Faults = append(r.Faults, f)
+		}
+	}
+	return r
+}
+
+func schemaFaults(err error) []audit.Fault {
+	var several openapi3.MultiError
+	if errors.As(err, &several) {
+		var faults []audit.Fault
+		for _, e := range several {
+			faults = append(faults, schemaFaults(e)...)
+		}
+		return faults
+	}
+	var bad *openapi3.SchemaError
+	if !errors.As(err, &bad) {
+		return []audit.Fault{{Detail: "does not fit the document at /openapi.yaml"}}
+	}
+	pointer := ""
+	for _, step := range bad.JSONPointer() {
+		pointer += "/" + pointerEscaper.Replace(step)
+	}
+	if name := unknownMember.FindStringSubmatch(bad.Reason); bad.SchemaField == "properties" && name != nil {
+		if !strings.HasSuffix(pointer, "/"+pointerEscaper.Replace(name[1])) {
+			pointer += "/" + pointerEscaper.Replace(name[1])
+		}
+		return []audit.Fault{{Pointer: pointer, Detail: "is no member of this object; leave it out"}}
+	}
+	if bad.SchemaField == "required" {
+		return []audit.Fault{{Pointer: pointer, Detail: "is required"}}
+	}
+	return []audit.Fault{{Pointer: pointer, Detail: takes(bad.Schema)}}
+}
+
+var (
+	pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+	unknownMember  = regexp.MustCompile(`^property "(.*)" is unsupported$`)
+)
+
+// takes says in words what a schema allows: the remedy that a problem names.
+func takes(s *openapi3.Schema) string {
+	switch {
+	case len(s.Enum) > 0:
+		return fmt.Sprintf("takes one of %v", s.Enum)
+	case s.Type.Is(openapi3.TypeInteger) && s.Min != nil && s.Max != nil:
+		return fmt.Sprintf("takes a whole number from %.0f to %.0f", *s.Min, *s.Max)
+	case s.Type.Is(openapi3.TypeInteger):
+		return "takes a whole number"
+	case s.Type.Is(openapi3.TypeString) && s.Pattern != "":
+		return fmt.Sprintf("takes %d to %d characters that fit %s", s.MinLength, limit(s.MaxLength), s.Pattern)
+	case s.Type.Is(openapi3.TypeString):
+		return fmt.Sprintf("takes a string of %d to %d characters", s.MinLength, limit(s.MaxLength))
+	case s.Type.Is(openapi3.TypeArray):
+		return fmt.Sprintf("takes a list of %d to %d", s.MinItems, limit(s.MaxItems))
+	case s.Type.Is(openapi3.TypeObject):
+		return "takes a JSON object"
+	}
+	return "does not fit the document at /openapi.yaml"
+}
+
+func limit(n *uint64) uint64 {
+	if n == nil {
+		return audit.MaxBodyBytes
+	}
+	return *n
+}

@@ -1,0 +1,32 @@
+package httpapi
+
+import (
+	"context"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// call is what is known of one request besides the request itself.
+type call struct {
+	requestID    string
+	operation    string
+	path         string // as it was sent, escaped: links repeat it
+	principal    audit.Principal
+	organization string // "" for operations on the admin trail
+	failure      error  // why it was refused or broke off, for the log
+}
+
+type callKey struct{}
+
+func withCall(ctx context.Context, c *call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// callOf returns the request's call; the outermost middleware put it there.
+func callOf(ctx context.Context) *call {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		return &call{}
+	}
+	return c
+}

@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	_ "embed"
+	"fmt"
+	"net/http"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// BasePath is where the operations of the document are served.
+const BasePath = "/api"
+
+// documentYAML is a copy of the repository's openapi.yaml, made by `make generate`
+// because embedding can't reach above its own folder. A test holds it equal.
+//
+//go:embed openapi.yaml
+var documentYAML []byte
+
+// operation is what the gate needs to know of one operation of the document.
+type operation struct {
+	id         string
+	permission audit.Permission
+	platform   bool // concerns the platform's admin trail rather than an organization's
+	query      map[string]bool
+	body       *openapi3.Schema // nil when it takes none
+}
+
+// document is openapi.yaml, ready to be asked which operation a request means.
+type document struct {
+	spec       *openapi3.T
+	json       []byte
+	router     routers.Router
+	operations map[*openapi3.Operation]operation
+}
+
+func loadDocument() (*document, error) {
+	spec, err := openapi3.NewLoader().LoadFromData(documentYAML)
+	if err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
+	text, err := spec.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
+	spec.Servers = nil // requests are matched by path alone, whatever host they came through
+	router, err := gorillamux.NewRouter(spec)
+	if err != nil {
+		return nil, fmt.Errorf("route the document: %w", err)
+	}
+	d := &document{spec: spec, json: text, router: router, operations: map[*openapi3.Operation]operation{}}
+	for path, item := range spec.Paths.Map() {
+		for method, o := range item.Operations() {
+			known, err := newOperation(item, o)
+			if err != nil {
+				return nil, fmt.Errorf("%s %s: %w", method, path, err)
+			}
+			d.operations[o] = known
+		}
+	}
+	return d, nil
+}
+
+func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, error) {
+	text, _ := o.Extensions["x-required-permission"].(string)
+	known := operation{id: o.OperationID, permission: audit.Permission(text), query: map[string]bool{}}
+	switch known.permission {
+	case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs:
+	case audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs:
+		known.platform = true
+	default:
+		return known, fmt.Errorf("x-required-permission is %q, which is no permission", text)
+	}
+	for _, parameters := range []openapi3.Parameters{item.Parameters, o.Parameters} {
+		for _, p := range parameters {
+			if p.Value.In == openapi3.ParameterInQuery {
+				known.query[p.Value.Name] = true
+			}
+		}
+	}
+	if o.RequestBody != nil {
+		known.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
+	}
+	return known, nil
+}
+
+// methods lists what a path of the document allows, for the Allow header.
+func (d *document) methods(r *http.Request) []string {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		probe := *r
+		probe.Method = method
+		if _, _, err := d.router.FindRoute(&probe); err == nil {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
+}

@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"ocore.dev/audit/gen/api"
+	"ocore.dev/audit/internal/audit"
+)
+
+// chunkTimeout is how long one chunk of an export may take to reach its reader. The
+// whole may take as long as it moves.
+const chunkTimeout = 30 * time.Second
+
+// exportForm is how one format frames and writes entries.
+type exportForm struct {
+	contentType string
+	file        string
+	open        func([]byte) []byte
+	row         func(dst []byte, row audit.Row, first bool) []byte
+	close       func(dst []byte, e *audit.Export) []byte
+}
+
+var exportForms = map[string]exportForm{
+	string(api.ExportFormatJSON): {
+		contentType: "application/json",
+		file:        "audit-logs.json",
+		open:        func(dst []byte) []byte { return append(dst, `{"items":[`...) },
+		row: func(dst []byte, row audit.Row, first bool) []byte {
+			if !first {
+				dst = append(dst, ',')
+			}
+			return row.AppendJSON(dst)
+		},
+		close: func(dst []byte, e *audit.Export) []byte {
+			return append(appendNext(fmt.Appendf(dst, `],"total":%d`, e.Total), e.Next), '}')
+		},
+	},
+	string(api.ExportFormatCsv): {
+		contentType: "text/csv; charset=utf-8",
+		file:        "audit-logs.csv",
+		open:        audit.AppendCSVHeader,
+		row:         func(dst []byte, row audit.Row, _ bool) []byte { return row.AppendCSV(dst) },
+		close:       func(dst []byte, _ *audit.Export) []byte { return dst },
+	},
+}
+
+// exportAnswer streams an export, a chunk in memory at a time.
+type exportAnswer struct {
+	context context.Context
+	export  *audit.Export
+	first   []audit.Row
+	form    exportForm
+	next    string
+}
+
+// VisitExportAuditLogsResponse returns an error when the export breaks off; the error
+// handler then cuts the connection, so that a cut export never looks complete.
+func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error {
+	header := w.Header()
+	header.Set("Content-Type", a.form.contentType)
+	header.Set("Content-Disposition", `attachment; filename="`+a.form.file+`"`)
+	header.Set("X-Total-Count", strconv.FormatInt(a.export.Total, 10))
+	if a.export.Next != "" {
+		header.Set("X-Truncated", "true")
+		header.Set("Link", a.next)
+	}
+	w.WriteHeader(http.StatusOK)
+	buffer := a.form.open(nil)
+	first := true
+	for rows := a.first; len(rows) > 0; {
+		for _, row := range rows {
+			buffer = a.form.row(buffer, row, first)
+			first = false
+		}
+		if err := a.send(w, buffer); err != nil {
+			return err
+		}
+		buffer = buffer[:0]
+		var err error
+		if rows, err = a.export.Chunk(a.context); err != nil {
+			return err
+		}
+	}
+	return a.send(w, a.form.close(buffer, a.export))
+}
+
+func (a *exportAnswer) send(w http.ResponseWriter, chunk []byte) error {
+	control := http.NewResponseController(w)
+	if err := control.SetWriteDeadline(time.Now().Add(chunkTimeout)); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	if _, err := w.Write(chunk); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return control.Flush()
+}

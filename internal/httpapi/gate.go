@@ -1,0 +1,182 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// Authenticator turns the values of the Authorization header into who is calling, or an
+// error that is [audit.ErrUnauthenticated].
+type Authenticator interface {
+	Authenticate(ctx context.Context, authorization []string) (audit.Principal, error)
+}
+
+// gate stands before the router. The order is what it is about: who is calling, then
+// what they may do, then which organization, and only then is anything they sent looked
+// at; so nobody without a token costs a body or learns the schema.
+type gate struct {
+	document      *document
+	authenticator Authenticator
+}
+
+func (g *gate) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		admitted, err := g.admit(w, r)
+		if err != nil {
+			writeProblem(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, admitted)
+	})
+}
+
+func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	inner, under := withoutBase(r)
+	if !under {
+		return nil, errNoSuchPath
+	}
+	route, pathValues, err := g.document.router.FindRoute(inner)
+	if errors.Is(err, routers.ErrMethodNotAllowed) {
+		w.Header().Set("Allow", join(g.document.methods(inner)))
+		return nil, errMethodNotAllowed
+	}
+	if err != nil {
+		return nil, errNoSuchPath
+	}
+	op := g.document.operations[route.Operation]
+	if err := g.identify(r, op); err != nil {
+		return nil, err
+	}
+	query, err := op.tidyQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	inner.URL.RawQuery = query
+	if err := checkPath(inner); err != nil {
+		return nil, err
+	}
+	if err := validateParameters(inner, route, pathValues); err != nil {
+		return nil, err
+	}
+	admitted := r.Clone(r.Context())
+	admitted.URL.RawQuery = query
+	if op.body != nil {
+		if err := admitBody(w, admitted, op.body); err != nil {
+			return nil, err
+		}
+	}
+	return admitted, nil
+}
+
+// identify fills in the call's principal and organization.
+func (g *gate) identify(r *http.Request, op operation) error {
+	c := callOf(r.Context())
+	c.operation, c.path = op.id, r.URL.EscapedPath()
+	principal, err := g.authenticator.Authenticate(r.Context(), r.Header.Values("Authorization"))
+	if err != nil {
+		return err
+	}
+	c.principal = principal
+	if !principal.Can(op.permission) {
+		return audit.Denied("this operation needs the permission " + string(op.permission))
+	}
+	if op.platform {
+		return nil
+	}
+	slugs := r.Header.Values("X-Org-Slug")
+	if len(slugs) > 1 {
+		return audit.BadParameter("X-Org-Slug", "X-Org-Slug stands more than once; send it once")
+	}
+	c.organization, err = principal.Organization(r.Header.Get("X-Org-Slug"))
+	return err
+}
+
+// withoutBase copies the request as the document sees it: without the base path, and
+// without a body, which kin-openapi would otherwise read whole while it checks security.
+func withoutBase(r *http.Request) (*http.Request, bool) {
+	path, under := strings.CutPrefix(r.URL.Path, BasePath+"/")
+	rawPath, underRaw := strings.CutPrefix(r.URL.RawPath, BasePath+"/")
+	if !under || r.URL.RawPath != "" && !underRaw {
+		return nil, false
+	}
+	inner, location := *r, *r.URL
+	location.Path = "/" + path
+	if r.URL.RawPath != "" {
+		location.RawPath = "/" + rawPath
+	}
+	inner.URL = &location
+	inner.Body = http.NoBody
+	return &inner, true
+}
+
+// tidyQuery refuses parameters that are unknown or given twice, because a filter that is
+// silently ignored shows the wrong evidence, and takes away empty ones, which are absent.
+func (o operation) tidyQuery(raw string) (string, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return "", &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the query string is not properly escaped"}
+	}
+	for name, sent := range values {
+		switch {
+		case !o.query[name]:
+			return "", audit.BadParameter(printable(name), "%s takes no parameter of this name", o.id)
+		case len(sent) > 1:
+			return "", audit.BadParameter(name, "%s stands %d times; send it once", name, len(sent))
+		case !validText(sent[0]):
+			return "", audit.BadParameter(name, "%s holds invalid UTF-8 or a NUL character", name)
+		case sent[0] == "":
+			values.Del(name)
+		}
+	}
+	return values.Encode(), nil
+}
+
+func checkPath(r *http.Request) error {
+	if validText(r.URL.Path) {
+		return nil
+	}
+	return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the path holds invalid UTF-8 or a NUL character"}
+}
+
+func validText(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+
+// printable bounds what is repeated of a name that somebody made up.
+func printable(name string) string {
+	if len(name) > 64 {
+		name = name[:64]
+	}
+	return strings.ToValidUTF8(name, "\uFFFD")
+}
+
+func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string) error {
+	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
+		Request: r, PathParams: pathValues, Route: route,
+		Options: &openapi3filter.Options{
+			ExcludeRequestBody:  true, // read and checked by us, after the parameters
+			AuthenticationFunc:  openapi3filter.NoopAuthenticationFunc,
+			SkipSettingDefaults: true,
+		},
+	})
+	var bad *openapi3filter.RequestError
+	if errors.As(err, &bad) && bad.Parameter != nil {
+		return audit.BadParameter(bad.Parameter.Name, "%s %s", bad.Parameter.Name, takes(bad.Parameter.Schema.Value))
+	}
+	return err
+}
+
+// isJSON accepts application/json in any spelling, in UTF-8.
+func isJSON(contentType string) bool {
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	charset := parameters["charset"]
+	return err == nil && mediaType == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"context"
+
+	"ocore.dev/audit/gen/api"
+	"ocore.dev/audit/internal/audit"
+)
+
+// handlers implements the generated server on the domain's service.
+type handlers struct{ service *audit.Service }
+
+var _ api.StrictServerInterface = (*handlers)(nil)
+
+func (h *handlers) ListAuditLogs(ctx context.Context, r api.ListAuditLogsRequestObject) (api.ListAuditLogsResponseObject, error) {
+	p := r.Params
+	f := audit.Filter{
+		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+	}
+	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
+}
+
+func (h *handlers) ListResourceAuditLogs(ctx context.Context, r api.ListResourceAuditLogsRequestObject) (api.ListResourceAuditLogsResponseObject, error) {
+	p := r.Params
+	f := audit.Filter{
+		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Resource: audit.ResourceKey{Type: r.Type, ID: r.ID},
+	}
+	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
+}
+
+func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perPage int64, cursor string) (*listAnswer, error) {
+	f, err := d.applyTo(f)
+	if err != nil {
+		return nil, err
+	}
+	c := callOf(ctx)
+	list, err := h.service.List(ctx, c.organization, f, audit.PageRequest{Page: page, PerPage: perPage, Cursor: cursor})
+	if err != nil {
+		return nil, err
+	}
+	return &listAnswer{list: list, next: nextLink(c.path, list.Next, "per_page", perPage)}, nil
+}
+
+func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditLogsRequestObject) (api.ListAdminAuditLogsResponseObject, error) {
+	p := r.Params
+	limit := number(p.Limit)
+	list, err := h.service.List(ctx, audit.AdminOrganization, audit.Filter{Action: text(p.Action), Search: text(p.Search)},
+		audit.PageRequest{Page: number(p.Page), PerPage: limit, Cursor: text(p.Cursor)})
+	if err != nil {
+		return nil, err
+	}
+	return &adminListAnswer{list: list, next: nextLink(callOf(ctx).path, list.Next, "limit", limit)}, nil
+}
+
+func (h *handlers) GetAuditLog(ctx context.Context, r api.GetAuditLogRequestObject) (api.GetAuditLogResponseObject, error) {
+	row, err := h.service.Entry(ctx, callOf(ctx).organization, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &entryAnswer{row: row}, nil
+}
+
+func (h *handlers) CreateAuditLog(ctx context.Context, r api.CreateAuditLogRequestObject) (api.CreateAuditLogResponseObject, error) {
+	c := callOf(ctx)
+	receipt, err := h.service.RecordOne(ctx, c.organization, c.principal, draftFrom(*r.Body))
+	if err != nil {
+		return nil, err
+	}
+	return &recordedAnswer{receipt}, nil
+}
+
+func (h *handlers) CreateAuditLogBatch(ctx context.Context, r api.CreateAuditLogBatchRequestObject) (api.CreateAuditLogBatchResponseObject, error) {
+	c := callOf(ctx)
+	drafts := make([]audit.Draft, len(r.Body.Items))
+	for i, item := range r.Body.Items {
+		drafts[i] = draftFrom(item)
+	}
+	receipts, err := h.service.Record(ctx, c.organization, c.principal, drafts)
+	if err != nil {
+		return nil, err
+	}
+	return &receiptsAnswer{receipts}, nil
+}
+
+func (h *handlers) CreateAdminAuditLog(ctx context.Context, r api.CreateAdminAuditLogRequestObject) (api.CreateAdminAuditLogResponseObject, error) {
+	receipt, err := h.service.RecordAdmin(ctx, callOf(ctx).principal, *r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &recordedAnswer{receipt}, nil
+}
+
+func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsRequestObject) (api.ExportAuditLogsResponseObject, error) {
+	p := r.Params
+	f, err := dates{p.StartDate, p.EndDate}.applyTo(audit.Filter{
+		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	format := text(p.Format)
+	if format == "" {
+		format = string(api.ExportFormatJSON)
+	}
+	c := callOf(ctx)
+	export, err := h.service.Export(ctx, c.organization, c.principal, f, text(p.Cursor), format)
+	if err != nil {
+		return nil, err
+	}
+	first, err := export.Chunk(ctx) // before the header, so that a failure is still a problem
+	if err != nil {
+		return nil, err
+	}
+	return &exportAnswer{
+		context: ctx, export: export, first: first, form: exportForms[format],
+		next: nextLink(c.path, export.Next, "format", text(p.Format)),
+	}, nil
+}
+
+func draftFrom(n api.NewAuditLog) audit.Draft {
+	return audit.Draft{
+		ID: text(n.ID), Action: n.Action, ResourceType: n.ResourceType,
+		ResourceID: text(n.ResourceID), ResourceName: text(n.ResourceName),
+		UserID: text(n.UserID), UserName: text(n.UserName),
+		IPAddress: text(n.IPAddress), UserAgent: text(n.UserAgent),
+		BeforeState: n.BeforeState, AfterState: n.AfterState, OccurredAt: text(n.OccurredAt),
+	}
+}
+
+// dates are the two date parameters as sent.
+type dates struct{ start, end *string }
+
+func (d dates) applyTo(f audit.Filter) (audit.Filter, error) {
+	return f.Between(text(d.start), text(d.end))
+}
+
+func text[T ~string](value *T) string {
+	if value == nil {
+		return ""
+	}
+	return string(*value)
+}
+
+func number[T ~int32 | ~int64](value *T) int64 {
+	if value == nil {
+		return 0
+	}
+	return int64(*value)
+}

@@ -1,0 +1,173 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"ocore.dev/audit/gen/api"
+	"ocore.dev/audit/internal/audit"
+)
+
+// Options are what the handler is made of; none may be missing.
+type Options struct {
+	Service       *audit.Service
+	Authenticator Authenticator
+	Ready         func(context.Context) error // nil error: requests can be served
+	Log           *slog.Logger
+}
+
+// New makes the handler of everything the service answers. It fails when the document
+// has an operation without a permission.
+func New(o Options) (http.Handler, error) {
+	document, err := loadDocument()
+	if err != nil {
+		return nil, err
+	}
+	e := echo.New()
+	e.HTTPErrorHandler = handleEchoError
+	api.RegisterHandlersWithBaseURL(e, api.NewStrictHandler(&handlers{o.Service}, nil), BasePath)
+	operations := (&gate{document: document, authenticator: o.Authenticator}).wrap(e)
+
+	routes := http.NewServeMux()
+	routes.Handle("/", operations)
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, []byte(`{"status":"ok"}`))
+	})
+	routes.HandleFunc("GET /readyz", ready(o.Ready))
+	routes.HandleFunc("GET /openapi.yaml", serveBytes("application/yaml", documentYAML))
+	routes.HandleFunc("GET /openapi.json", serveBytes("application/json", document.json))
+	return observe(o.Log, recovered(keepPaths(routes, operations))), nil
+}
+
+// NewServer gives the handler a server with bounds on everything a peer can hold up.
+// Exports extend the write deadline chunk by chunk.
+func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// keepPaths hands API calls past ServeMux, which would redirect resource ids that hold
+// dots and double slashes to cleaned paths.
+func keepPaths(routes, operations http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, under := withoutBase(r); under {
+			operations.ServeHTTP(w, r)
+			return
+		}
+		routes.ServeHTTP(w, r)
+	})
+}
+
+func ready(check func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := check(ctx); err != nil {
+			callOf(r.Context()).failure = err
+			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"status":"unavailable"}`))
+			return
+		}
+		writeJSON(w, http.StatusOK, []byte(`{"status":"ready"}`))
+	}
+}
+
+func serveBytes(contentType string, body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Write(body)
+	}
+}
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// observe gives each request its id and its log line. Ids that callers send are kept if
+// they are harmless. Query strings are not logged: filters name people.
+func observe(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		c := &call{requestID: r.Header.Get("X-Request-Id")}
+		if !requestID.MatchString(c.requestID) {
+			c.requestID = uuid.Must(uuid.NewV7()).String()
+		}
+		header := w.Header()
+		header.Set("X-Request-Id", c.requestID)
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		recorder := &statusRecorder{ResponseWriter: w}
+		r = r.WithContext(withCall(r.Context(), c))
+		defer func() {
+			logRequest(log, r, c, recorder.status, time.Since(begun))
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+func logRequest(log *slog.Logger, r *http.Request, c *call, status int, took time.Duration) {
+	attributes := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+		slog.Duration("took", took), slog.String("request_id", c.requestID),
+	}
+	if c.operation != "" {
+		attributes = append(attributes, slog.String("operation", c.operation), slog.String("organization", c.organization))
+	}
+	if c.failure != nil {
+		attributes = append(attributes, slog.String("error", c.failure.Error()))
+	}
+	log.LogAttrs(context.WithoutCancel(r.Context()), logLevel(status), "request", attributes...)
+}
+
+// recovered answers a panic as an unknown error. [http.ErrAbortHandler] is on purpose
+// and goes on to the server, which cuts the connection.
+func recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			broken := recover()
+			if broken == nil {
+				return
+			}
+			recorder, _ := w.(*statusRecorder)
+			if broken == http.ErrAbortHandler || recorder == nil || recorder.status != 0 { //nolint:errorlint // the value itself is the signal
+				panic(http.ErrAbortHandler)
+			}
+			writeProblem(w, r, fmt.Errorf("panic: %v", broken))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// statusRecorder remembers the status for the log line.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusRecorder) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusRecorder) Write(body []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return s.ResponseWriter.Write(body)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
