@@ -1,0 +1,260 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+const (
+	minSecret  = 32   // bytes; RFC 7518, section 3.2
+	minModulus = 2048 // bits; RFC 7518, section 3.3
+	maxKeys    = 100
+)
+
+// key verifies signatures of one algorithm (RFC 8725, section 3.1).
+type key struct {
+	id        string // "" when it has none
+	algorithm string
+	material  any // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+}
+
+// loadKeys reads and checks the keys of an issuer whose settings were checked.
+func (i Issuer) loadKeys() ([]key, error) {
+	if i.KeySetFile != "" {
+		keys, err := i.loadKeySet()
+		if err != nil {
+			return nil, fmt.Errorf("key_set_file: %w", err)
+		}
+		return keys, nil
+	}
+	secret, err := i.loadSecret()
+	if err != nil {
+		return nil, fmt.Errorf("secret_file: %w", err)
+	}
+	return []key{{algorithm: "HS256", material: secret}}, nil
+}
+
+func (i Issuer) loadSecret() ([]byte, error) {
+	secret := bytes.Clone(i.Secret)
+	if i.SecretFile != "" {
+		text, err := readFile(i.SecretFile)
+		if err != nil {
+			return nil, err
+		}
+		secret = text
+		if line, ok := bytes.CutSuffix(text, []byte("\n")); ok {
+			secret = bytes.TrimSuffix(line, []byte("\r"))
+		}
+	}
+	switch {
+	case len(secret) < minSecret:
+		return nil, fmt.Errorf("a secret of %d bytes; use at least %d random ones", len(secret), minSecret)
+	case bytes.Contains(secret, []byte("-----BEGIN")):
+		// Whoever has a public key could sign, if it were taken for a secret.
+		return nil, errors.New("this is a PEM file, not a secret; use RS256, ES256 or EdDSA with key_set_file")
+	}
+	return secret, nil
+}
+
+func (i Issuer) loadKeySet() ([]key, error) {
+	text, err := readFile(i.KeySetFile)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseKeySet(text)
+	if err != nil {
+		return nil, err
+	}
+	for n, k := range keys {
+		if err := i.checkKey(k, keys[:n]); err != nil {
+			return nil, fmt.Errorf("keys[%d]: %w", n, err)
+		}
+	}
+	return keys, nil
+}
+
+// checkKey makes sure that a token can mean k, and k alone.
+func (i Issuer) checkKey(k key, others []key) error {
+	if !slices.Contains(i.Algorithms, k.algorithm) {
+		return fmt.Errorf("its algorithm is %s; add that to algorithms, or remove the key", k.algorithm)
+	}
+	if i.RequireKID && k.id == "" {
+		return errors.New("has no kid, but require_kid is set; give it one")
+	}
+	for _, other := range others {
+		if k.id != "" && k.id == other.id {
+			return fmt.Errorf("kid %q is there twice; give each key its own", k.id)
+		}
+		if k.algorithm == other.algorithm && (k.id == "" || other.id == "") {
+			return fmt.Errorf("there are several keys for %s; give each a kid", k.algorithm)
+		}
+	}
+	return nil
+}
+
+// parseKeySet reads a JWK set (RFC 7517, section 5).
+func parseKeySet(text []byte) ([]key, error) {
+	object, err := audit.CompactObject(nil, text, audit.MaxDepth)
+	if err != nil {
+		return nil, fmt.Errorf("JWK set%w", err)
+	}
+	var set map[string]json.RawMessage
+	if err := json.Unmarshal(object, &set); err != nil {
+		return nil, err
+	}
+	var members []jwk
+	if err := json.Unmarshal(set["keys"], &members); err != nil {
+		return nil, errors.New(`not a JWK set: "keys" must be an array of objects`)
+	}
+	if len(members) == 0 || len(members) > maxKeys {
+		return nil, fmt.Errorf("has %d keys; 1 to %d are allowed", len(members), maxKeys)
+	}
+	keys := make([]key, len(members))
+	for n, jwk := range members {
+		if keys[n], err = parseKey(jwk); err != nil {
+			return nil, fmt.Errorf("keys[%d]: %w", n, err)
+		}
+	}
+	return keys, nil
+}
+
+// jwk is one JSON Web Key (RFC 7517, section 4).
+type jwk map[string]json.RawMessage
+
+// parseKey reads a public signature key (RFC 7518, section 6; RFC 8037, section 2). Its
+// "alg" may be absent, since here each key type stands for one algorithm.
+func parseKey(j jwk) (key, error) {
+	if err := j.checkUse(); err != nil {
+		return key{}, err
+	}
+	kid, err := j.keyID()
+	if err != nil {
+		return key{}, err
+	}
+	k := key{id: kid}
+	switch kty := j.text("kty"); kty {
+	case "RSA":
+		k.algorithm = "RS256"
+		k.material, err = j.rsa()
+	case "EC":
+		k.algorithm = "ES256"
+		k.material, err = j.p256()
+	case "OKP":
+		k.algorithm = "EdDSA"
+		k.material, err = j.ed25519()
+	default:
+		err = fmt.Errorf("kty %q is not supported; use RSA, EC or OKP", kty)
+	}
+	if err == nil && j["alg"] != nil && j.text("alg") != k.algorithm {
+		err = fmt.Errorf("alg %q doesn't fit; a key of this type is for %s", j.text("alg"), k.algorithm)
+	}
+	return k, err
+}
+
+// checkUse refuses keys that are secret, or for something else than signatures.
+func (j jwk) checkUse() error {
+	if j.text("kty") == "oct" || j["k"] != nil {
+		return errors.New("holds a secret; use secret_file for it")
+	}
+	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth"} {
+		if j[private] != nil {
+			return fmt.Errorf("holds the private member %q; publish the public key only, and replace this one", private)
+		}
+	}
+	if j["use"] != nil && j.text("use") != "sig" {
+		return fmt.Errorf(`use is %q; remove the key, or make it "sig"`, j.text("use"))
+	}
+	if j["key_ops"] == nil {
+		return nil
+	}
+	if uses, ok := stringValues(j["key_ops"]); !ok || !slices.Contains(uses, "verify") {
+		return errors.New(`key_ops doesn't contain "verify"; remove the key`)
+	}
+	return nil
+}
+
+func (j jwk) keyID() (string, error) {
+	kid := j.text("kid")
+	if j["kid"] != nil && kid == "" {
+		return "", errors.New("kid is no string, or empty; write one, or leave it out")
+	}
+	return kid, nil
+}
+
+// text is a member's string, or "" when it is absent or something else.
+func (j jwk) text(name string) string {
+	text, _ := stringValue(j[name])
+	return text
+}
+
+func (j jwk) bytes(name string) ([]byte, error) {
+	value, err := decodeBase64(j.text(name))
+	if err != nil {
+		return nil, fmt.Errorf("%s is no unpadded base64url string", name)
+	}
+	return value, nil
+}
+
+func (j jwk) rsa() (*rsa.PublicKey, error) {
+	n, err := j.bytes("n")
+	if err != nil {
+		return nil, err
+	}
+	e, err := j.bytes("e")
+	if err != nil {
+		return nil, err
+	}
+	modulus, exponent := new(big.Int).SetBytes(n), new(big.Int).SetBytes(e)
+	if modulus.BitLen() < minModulus || modulus.Bit(0) == 0 {
+		return nil, fmt.Errorf("n is even or has %d bits; use an RSA key of at least %d", modulus.BitLen(), minModulus)
+	}
+	// FIPS 186-5, appendix A.1.1, within what crypto/rsa takes.
+	if exponent.BitLen() < 17 || exponent.BitLen() > 31 || exponent.Bit(0) == 0 {
+		return nil, errors.New("e must be odd and from 65537 to 2147483647")
+	}
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
+}
+
+func (j jwk) p256() (*ecdsa.PublicKey, error) {
+	if crv := j.text("crv"); crv != "P-256" {
+		return nil, fmt.Errorf("crv %q is not supported; use P-256", crv)
+	}
+	x, err := j.bytes("x")
+	if err != nil {
+		return nil, err
+	}
+	y, err := j.bytes("y")
+	if err != nil {
+		return nil, err
+	}
+	if len(x) != 32 || len(y) != 32 {
+		return nil, errors.New("x and y must have 32 bytes each")
+	}
+	const uncompressed = 4 // SEC 1, section 2.3.3
+	point, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{uncompressed}, x, y))
+	if err != nil {
+		return nil, errors.New("x and y are no point of P-256")
+	}
+	return point, nil
+}
+
+func (j jwk) ed25519() (ed25519.PublicKey, error) {
+	if crv := j.text("crv"); crv != "Ed25519" {
+		return nil, fmt.Errorf("crv %q is not supported; use Ed25519", crv)
+	}
+	x, err := j.bytes("x")
+	if err == nil && len(x) != ed25519.PublicKeySize {
+		err = fmt.Errorf("x must have %d bytes", ed25519.PublicKeySize)
+	}
+	return x, err
+}
