@@ -100,3 +100,6 @@ func (d *document) methods(r *http.Request) []string {
 	}
 	return allowed
 }
+
+// Document is openapi.yaml as it is served.
+func Document() []byte { return documentYAML }

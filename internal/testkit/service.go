@@ -1,0 +1,103 @@
+package testkit
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"ocore.dev/audit/gen/client"
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/auth"
+	"ocore.dev/audit/internal/httpapi"
+	"ocore.dev/audit/internal/postgres"
+)
+
+// Service is a running service over a database of its own, reached over real HTTP.
+type Service struct {
+	Database Database
+	Store    *postgres.Store
+	URL      string // with the base path
+	HTTP     *http.Client
+	checker  *checker
+}
+
+// issuer and secret are of the tokens that the service trusts.
+const issuer = "testkit"
+
+var secret = []byte("a secret of the tests, long enough for HS256")
+
+// NewService starts a service; it ends with the test. Every answer that passes through
+// its clients is held against both documents.
+func NewService(t testing.TB) *Service {
+	t.Helper()
+	return ServeDatabase(t, NewDatabase(t))
+}
+
+// ServeDatabase starts a service, perhaps one more, over a database.
+func ServeDatabase(t testing.TB, database Database) *Service {
+	t.Helper()
+	store := NewStore(t, database)
+	verifier, err := auth.NewVerifier([]auth.Issuer{{Issuer: issuer, Algorithms: []string{"HS256"}, Secret: secret}}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	handler, err := httpapi.New(httpapi.Options{
+		Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	server.Config = httpapi.NewServer(handler, log)
+	server.Start()
+	t.Cleanup(server.Close)
+	s := &Service{Database: database, Store: store, URL: server.URL + httpapi.BasePath, checker: newChecker(t)}
+	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
+	return s
+}
+
+// Member is a person of the organizations who may do everything there, and nothing with
+// the admin trail.
+func Member(organizations ...string) audit.Principal {
+	return audit.Principal{
+		Issuer: issuer, Subject: "ada", Name: "Ada Lovelace", Organizations: organizations,
+		Permissions: []audit.Permission{audit.ManageAuditLogs},
+	}
+}
+
+// Operator is a person of the platform, who may see and write the admin trail.
+func Operator() audit.Principal {
+	return audit.Principal{
+		Issuer: issuer, Subject: "grace", Name: "Grace Hopper",
+		Permissions: []audit.Permission{audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs},
+	}
+}
+
+// Token is a real token for the principal.
+func Token(t testing.TB, p audit.Principal) string {
+	t.Helper()
+	token, err := auth.NewDevelopmentToken(secret, p, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// Client is the generated client, calling as the principal.
+func (s *Service) Client(t testing.TB, p audit.Principal) *client.ClientWithResponses {
+	t.Helper()
+	token := Token(t, p)
+	c, err := client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP),
+		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+token)
+			return nil
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
