@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ocore.dev/audit/internal/embedded"
+	"ocore.dev/audit/internal/postgres"
+)
+
+// ownOrganization is the organization that development commands speak of unless told
+// otherwise.
+const ownOrganization = "acme"
+
+// own is what a data folder holds: a PostgreSQL of the service's own and its secrets.
+type own struct{ dir string }
+
+// secret reads a secret of the data folder, or makes it: 32 random bytes in hex,
+// readable by its owner alone.
+func (o own) secret(name string) (string, error) {
+	path := filepath.Join(o.dir, name)
+	if text, err := os.ReadFile(path); err == nil {
+		return strings.TrimSpace(string(text)), nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return "", err
+	}
+	random := make([]byte, 32)
+	rand.Read(random)
+	text := hex.EncodeToString(random)
+	return text, os.WriteFile(path, []byte(text+"\n"), 0o600)
+}
+
+// developmentSecret is the HS256 secret that `run` trusts and `token` signs with.
+func (o own) developmentSecret() ([]byte, error) {
+	text, err := o.secret("development.secret")
+	return []byte(text), err
+}
+
+// database is a PostgreSQL of our own, migrated, with its logins.
+type database struct {
+	url  string // of the serving login
+	stop func() error
+	done <-chan struct{} // closed when PostgreSQL ends by itself; nil when it isn't ours to watch
+}
+
+// open uses the PostgreSQL of the data folder: the running one, or one that it starts
+// and that database.stop stops.
+func (o own) open(ctx context.Context, log *slog.Logger) (*database, error) {
+	dir := filepath.Join(o.dir, "postgres")
+	server, err := embedded.Attach(dir)
+	if errors.Is(err, embedded.ErrNotRunning) {
+		server, err = embedded.Start(ctx, embedded.Options{Dir: dir, Log: log})
+	}
+	if err != nil {
+		return nil, err
+	}
+	url, err := o.provision(ctx, server)
+	if err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	return &database{url: url, stop: server.Stop, done: server.Done()}, nil
+}
+
+func (o own) provision(ctx context.Context, server *embedded.Server) (string, error) {
+	names := postgres.Own{Name: "ocore_audit", Owner: "ocore_audit_owner", Serving: "ocore_audit_service"}
+	var err error
+	if names.OwnerPassword, err = o.secret("owner.password"); err != nil {
+		return "", err
+	}
+	if names.ServingPassword, err = o.secret("service.password"); err != nil {
+		return "", err
+	}
+	ownerURL := server.URL(names.Owner, names.OwnerPassword, names.Name)
+	if err := postgres.Provision(ctx, server.SuperuserURL("postgres"), ownerURL, names); err != nil {
+		return "", err
+	}
+	return server.URL(names.Serving, names.ServingPassword, names.Name), nil
+}
+
+// openDatabase uses the given database, or the data folder's when there is none.
+func openDatabase(ctx context.Context, databaseURL, dataDir string, log *slog.Logger) (*database, error) {
+	if databaseURL != "" {
+		return &database{url: databaseURL, stop: func() error { return nil }}, nil
+	}
+	db, err := own{dataDir}.open(ctx, log)
+	if err != nil {
+		return nil, fmt.Errorf("own PostgreSQL: %w", err)
+	}
+	return db, nil
+}

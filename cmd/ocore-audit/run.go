@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/auth"
+	"ocore.dev/audit/internal/importer"
+	"ocore.dev/audit/internal/postgres"
+)
+
+func newRun() *cobra.Command {
+	var flags runFlags
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run everything on this machine: a PostgreSQL of its own, migrations, the API",
+		Long: `Run everything on this machine. Without --database-url a PostgreSQL of the service's own
+is started in the data folder, from the binaries that the machine has, and is stopped at
+the end; what was recorded stays. A token and a call to paste are printed.
+
+With --database-url and --migrate-database-url those are used instead.`,
+		Example: "  ocore-audit run --demo\n  ocore-audit run --listen 127.0.0.1:9000 --data-dir /tmp/audit",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return flags.run(c.Context()) },
+	}
+	flags.server.add(c)
+	f := c.Flags()
+	f.StringVar(&flags.migrateURL, "migrate-database-url", "", "PostgreSQL URL of the owner's login, beside --database-url")
+	f.StringVar(&flags.dataDir, "data-dir", ".data", "folder of the own PostgreSQL and of development secrets")
+	f.BoolVar(&flags.demo, "demo", false, `fill the organization "`+ownOrganization+`" with a believable month, if it is empty`)
+	f.Int64Var(&flags.seed, "demo-seed", 1, "seed of the demonstration's story")
+	return c
+}
+
+type runFlags struct {
+	server     serverFlags
+	migrateURL string
+	dataDir    string
+	demo       bool
+	seed       int64
+}
+
+func (r *runFlags) run(ctx context.Context) error {
+	log, err := r.server.log.logger()
+	if err != nil {
+		return err
+	}
+	if (r.server.databaseURL == "") != (r.migrateURL == "") {
+		return usage("--database-url and --migrate-database-url go together: the serving login's and the owner's")
+	}
+	if r.migrateURL != "" {
+		if _, err := postgres.Migrate(ctx, r.migrateURL); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	db, err := openDatabase(ctx, r.server.databaseURL, r.dataDir, log)
+	if err != nil {
+		return err
+	}
+	if db.done != nil {
+		go func() {
+			<-db.done
+			cancel(errors.New("PostgreSQL has ended"))
+		}()
+	}
+	s := &service{listen: r.server.listen, log: log}
+	if err := r.trust(s); err != nil {
+		return errors.Join(err, db.stop())
+	}
+	err = s.serve(ctx, db.url)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	return errors.Join(err, db.stop())
+}
+
+// trust accepts the configured issuers or, without any, development tokens, of which it
+// prints one.
+func (r *runFlags) trust(s *service) error {
+	if r.server.trust.given() {
+		verifier, err := r.server.trust.verifier()
+		s.authenticator = verifier
+		s.started = func(_ string, trails *audit.Service) error { return r.fill(trails) }
+		return err
+	}
+	secret, err := own{r.dataDir}.developmentSecret()
+	if err != nil {
+		return err
+	}
+	if s.authenticator, err = developmentVerifier(secret); err != nil {
+		return err
+	}
+	s.started = func(address string, trails *audit.Service) error {
+		if err := r.fill(trails); err != nil {
+			return err
+		}
+		return printWelcome(address, secret)
+	}
+	return nil
+}
+
+// fill imports the demonstration into an empty trail.
+func (r *runFlags) fill(trails *audit.Service) error {
+	if !r.demo {
+		return nil
+	}
+	ctx := context.Background()
+	list, err := trails.List(ctx, ownOrganization, audit.Filter{}, audit.PageRequest{})
+	if err != nil || list.Total > 0 {
+		return err
+	}
+	const days = 30
+	load := &load{service: trails, organization: ownOrganization, by: audit.Principal{Subject: "demo"}}
+	if err := load.all(ctx, importer.Demo(r.seed, time.Now(), days)); err != nil {
+		return err
+	}
+	if len(load.rejected) > 0 {
+		return fmt.Errorf("the demonstration was refused: %s: %s", load.rejected[0].Place, load.rejected[0].Reason)
+	}
+	return nil
+}
+
+func printWelcome(address string, secret []byte) error {
+	token, err := auth.NewDevelopmentToken(secret, developer(ownOrganization), time.Now(), 12*time.Hour)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(os.Stdout, `
+oCore Audit is ready at http://%[1]s/api (document: http://%[1]s/openapi.yaml).
+This token is for the organization %[2]q, for 12 hours:
+
+export TOKEN=%[3]s
+
+Record an entry, then list the trail:
+
+curl -sS -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
+  -d '{"action":"server.created","resourceType":"server","resourceId":"web-01","userId":"ada"}' \
+  "http://%[1]s/api/audit-logs"
+
+curl -sS -H "Authorization: Bearer %[3]s" "http://%[1]s/api/audit-logs"
+
+`, address, ownOrganization, token)
+	return err
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/httpapi"
+	"ocore.dev/audit/internal/postgres"
+)
+
+// drainTimeout is how long requests may go on after the signal to stop, and drainNotice
+// how long readiness already says no while new ones are still served.
+const (
+	drainTimeout = 20 * time.Second
+	drainNotice  = 200 * time.Millisecond
+)
+
+// serverFlags are the settings of `serve` and `run`.
+type serverFlags struct {
+	databaseURL string
+	listen      string
+	trust       trustFlags
+	log         logFlags
+}
+
+func (s *serverFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&s.databaseURL, "database-url", "", "PostgreSQL URL of the serving login")
+	c.Flags().StringVar(&s.listen, "listen", "127.0.0.1:8080", "address to serve on")
+	s.trust.add(c)
+	s.log.add(c, "info")
+}
+
+func newServe() *cobra.Command {
+	var flags serverFlags
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API from an existing database",
+		Long: `Serve the API from a database that "ocore-audit migrate" prepared.
+
+The login of --database-url must be a plain member of the role ocore_audit_serving:
+serve refuses to start as one that could alter history. Several instances may serve one
+database.
+
+GET /healthz says that the process lives, GET /readyz that the database answers and has
+this version's schema. SIGTERM lets requests finish (at most 20 s); a second one ends at
+once.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if flags.databaseURL == "" {
+				return usage("--database-url is missing; to look around without a database: ocore-audit run")
+			}
+			log, err := flags.log.logger()
+			if err != nil {
+				return err
+			}
+			verifier, err := flags.trust.verifier()
+			if err != nil {
+				return err
+			}
+			s := &service{listen: flags.listen, authenticator: verifier, log: log}
+			return s.serve(c.Context(), flags.databaseURL)
+		},
+	}
+	flags.add(c)
+	return c
+}
+
+// service is one running instance.
+type service struct {
+	listen        string
+	authenticator httpapi.Authenticator
+	log           *slog.Logger
+	started       func(address string, s *audit.Service) error // called once requests are accepted
+	draining      atomic.Bool
+}
+
+// serve runs until ctx ends, then drains.
+func (s *service) serve(ctx context.Context, databaseURL string) error {
+	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := store.CheckServing(ctx); err != nil {
+		return err
+	}
+	trails := audit.NewService(store)
+	handler, err := httpapi.New(httpapi.Options{
+		Service: trails, Authenticator: s.authenticator, Ready: s.ready(store), Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("%w (choose another address with --listen)", err)
+	}
+	server := httpapi.NewServer(handler, s.log)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	s.log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", listener.Addr().String()), slog.String("version", version))
+	if s.started != nil {
+		if err := s.started(listener.Addr().String(), trails); err != nil {
+			return errors.Join(err, server.Close())
+		}
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return s.drain(server)
+	}
+}
+
+func (s *service) ready(store *postgres.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if s.draining.Load() {
+			return errors.New("draining")
+		}
+		return store.Ready(ctx)
+	}
+}
+
+// drain lets requests finish. Those that don't in time are cut, so that their callers
+// see a failure rather than a clean end.
+func (s *service) drain(server *http.Server) error {
+	s.draining.Store(true)
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "draining")
+	time.Sleep(drainNotice)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(errors.New("requests were cut after 20 s of draining"), server.Close())
+	}
+	return err
+}

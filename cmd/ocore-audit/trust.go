@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ocore.dev/audit/internal/auth"
+)
+
+// trustFlags say whose tokens are accepted: one issuer by flags, or any number by file.
+type trustFlags struct {
+	config, secretFile, keySetFile, issuer, audience string
+}
+
+func (t *trustFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&t.config, "auth-config", "", "JSON file of trusted issuers, for several of them or other claim names")
+	f.StringVar(&t.secretFile, "auth-secret-file", "", "file with the HS256 secret of the one trusted issuer")
+	f.StringVar(&t.keySetFile, "auth-key-set-file", "", "file with the JWK set (RS256, ES256, EdDSA) of the one trusted issuer")
+	f.StringVar(&t.issuer, "auth-issuer", "", "the iss that tokens of the one trusted issuer must have; empty takes any")
+	f.StringVar(&t.audience, "auth-audience", "", "the aud that tokens of the one trusted issuer must have; empty takes any")
+}
+
+// given reports whether a production key source is configured.
+func (t *trustFlags) given() bool {
+	return t.config != "" || t.secretFile != "" || t.keySetFile != ""
+}
+
+func (t *trustFlags) issuers() ([]auth.Issuer, error) {
+	switch {
+	case t.config != "" && (t.secretFile != "" || t.keySetFile != "" || t.issuer != "" || t.audience != ""):
+		return nil, usage("--auth-config stands alone: move the other --auth settings into its file")
+	case t.config != "":
+		file, err := os.Open(t.config)
+		if err != nil {
+			return nil, usage("--auth-config: %s", err)
+		}
+		defer file.Close()
+		return auth.ParseTrust(file)
+	case t.secretFile != "" && t.keySetFile != "":
+		return nil, usage("--auth-secret-file and --auth-key-set-file exclude each other; --auth-config takes several issuers")
+	case t.secretFile != "":
+		return []auth.Issuer{{Issuer: t.issuer, Audience: t.audience, SecretFile: t.secretFile, Algorithms: []string{"HS256"}}}, nil
+	case t.keySetFile != "":
+		return []auth.Issuer{{Issuer: t.issuer, Audience: t.audience, KeySetFile: t.keySetFile, Algorithms: []string{"RS256", "ES256", "EdDSA"}}}, nil
+	}
+	return nil, usage("whose tokens shall be accepted? Set --auth-config, --auth-secret-file or --auth-key-set-file")
+}
+
+func (t *trustFlags) verifier() (*auth.Verifier, error) {
+	issuers, err := t.issuers()
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := auth.NewVerifier(issuers, time.Now)
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	return verifier, nil
+}
+
+// developmentIssuer marks tokens that `token` made.
+const developmentIssuer = "ocore-audit-development"
+
+func developmentVerifier(secret []byte) (*auth.Verifier, error) {
+	return auth.NewVerifier([]auth.Issuer{{
+		Issuer: developmentIssuer, Algorithms: []string{"HS256"}, Secret: secret, MaxLifetime: maxDevelopmentLifetime.String(),
+	}}, time.Now)
+}
