@@ -138,8 +138,12 @@ func (e *exportFlags) parameters(cursor string) *client.ExportAuditLogsParams {
 		value string
 		into  **string
 	}{
-		{e.action, &p.Action}, {e.resourceType, &p.ResourceType}, {e.resourceID, &p.ResourceID},
-		{e.userID, &p.UserID}, {e.start, &p.StartDate}, {e.end, &p.EndDate},
+		{e.action, &p.Action},
+		{e.resourceType, &p.ResourceType},
+		{e.resourceID, &p.ResourceID},
+		{e.userID, &p.UserID},
+		{e.start, &p.StartDate},
+		{e.end, &p.EndDate},
 	} {
 		if f.value != "" {
 			*f.into = &f.value

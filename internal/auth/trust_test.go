@@ -65,7 +65,7 @@ func TestTrustRefusals(t *testing.T) {
 		"unknown member beside":    {`{"issuers":[],"version":1}`, "version: unknown"},
 		"issuer null":              {`{"issuers":[null]}`, "issuers[0]: secret_file, key_set_file"},
 		"issuer string":            {`{"issuers":["a"]}`, "issuers[0]: must be a JSON object"},
-		"unknown member":           {one(edit{"algoritms": `["HS256"]`}), "issuers[0]: algoritms: unknown"},
+		"unknown member":           {one(edit{"algorithm": `["HS256"]`}), "issuers[0]: algorithm: unknown"},
 		"member in another case":   {one(edit{"Audience": `"x"`}), "Audience: unknown"},
 		"duplicate member":         {`{"issuers":[{"issuer":"a","issuer":"b"}]}`, "duplicate"},
 		"secret in the file":       {one(edit{"secret": `"x"`}), "secret: unknown"},

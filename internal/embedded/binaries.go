@@ -55,17 +55,16 @@ type finder struct {
 	path       []string // in order of preference
 	usual      []string // the newest version wins
 	cache      string   // where a fetched one is kept
-	repository string
+	repository string   // "" for the library's own
 }
 
 func newFinder(user account, log *slog.Logger) finder {
 	f := finder{
-		user:       user,
-		log:        log,
-		chosen:     os.Getenv(BinEnv),
-		path:       filepath.SplitList(os.Getenv("PATH")),
-		cache:      cacheFolder(user),
-		repository: mavenCentral,
+		user:   user,
+		log:    log,
+		chosen: os.Getenv(BinEnv),
+		path:   filepath.SplitList(os.Getenv("PATH")),
+		cache:  cacheFolder(user),
 	}
 	for _, pattern := range usualFolders {
 		found, _ := filepath.Glob(pattern)

@@ -123,7 +123,7 @@ func (h *home) launch(ctx context.Context, bin binaries, port int, fast bool) (*
 	}
 	if err := h.awaitReady(ctx, p); err != nil {
 		said, _ := io.ReadAll(io.NewSectionReader(log, began, 1<<14))
-		return nil, errors.Join(fmt.Errorf("%w\n%s", err, said), p.stop())
+		return nil, errors.Join(fmt.Errorf("%w; it said:\n%s", err, said), p.stop())
 	}
 	return p, nil
 }
@@ -134,9 +134,9 @@ func (h *home) awaitReady(ctx context.Context, p *process) error {
 	for {
 		select {
 		case <-p.exited:
-			return errors.New("PostgreSQL ended while starting; it said:")
+			return errors.New("the server ended while starting")
 		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL isn't ready yet: %w; it said:", ctx.Err())
+			return fmt.Errorf("the server isn't ready yet: %w", ctx.Err())
 		case <-tick.C:
 		}
 		if pm, ok := h.running(); ok && pm.ready && pm.pid == p.pid() {
@@ -165,7 +165,7 @@ func run(cmd *exec.Cmd) (*process, error) {
 		if err != nil {
 			return
 		}
-		cmd.Wait() // how PostgreSQL ended is in its log
+		_ = cmd.Wait() // how PostgreSQL ended is in its log
 		close(p.exited)
 	}()
 	return p, <-started
@@ -178,7 +178,7 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 func (p *process) stop() error {
 	var rude error
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT} {
-		p.cmd.Process.Signal(s) // fails only if the process has ended
+		_ = p.cmd.Process.Signal(s) // fails only if the process has ended
 		select {
 		case <-p.exited:
 			return rude
@@ -186,7 +186,7 @@ func (p *process) stop() error {
 			rude = fmt.Errorf("PostgreSQL (process %d) didn't stop within %s of the signal %v", p.pid(), p.patience, s)
 		}
 	}
-	p.cmd.Process.Kill()
+	_ = p.cmd.Process.Kill()
 	<-p.exited
 	return rude
 }

@@ -130,8 +130,10 @@ func Attach(dir string) (*Server, error) {
 
 // attached watches a process that isn't a child of this one, which no system call waits for.
 func attached(h *home, pm postmaster, password string) *Server {
-	s := &Server{bin: h.binDir(), port: pm.port, pid: pm.pid, password: password,
-		stop: func() error { return nil }, done: make(chan struct{})}
+	s := &Server{
+		bin: h.binDir(), port: pm.port, pid: pm.pid, password: password,
+		stop: func() error { return nil }, done: make(chan struct{}),
+	}
 	go func() {
 		defer close(s.done)
 		defer h.close()
@@ -167,7 +169,8 @@ func (h *home) serve(ctx context.Context, bin binaries, o Options) (*Server, err
 		if err := h.keepPort(port); err != nil {
 			return nil, errors.Join(err, p.stop())
 		}
-		o.Log.Info("PostgreSQL started", "version", bin.version, "port", port, "pid", p.pid(), "dir", h.path)
+		o.Log.LogAttrs(ctx, slog.LevelInfo, "PostgreSQL started", slog.Any("version", bin.version),
+			slog.Int("port", port), slog.Int("pid", p.pid()), slog.String("dir", h.path))
 		return owned(h, p, bin, port, string(password)), nil
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
-
-const mavenCentral = "https://repo1.maven.org/maven2"
 
 // fetchable holds the release that the library pins for each major version; 0 stands for
 // whichever is best.
@@ -34,7 +33,8 @@ func (f finder) fetch(ctx context.Context, major int) (binaries, error) {
 	if f.cache == "" {
 		return binaries{}, errors.New("none can be fetched: without HOME there is no cache to keep it in")
 	}
-	f.log.Info("no PostgreSQL on this machine; using one that is fetched once", "version", version, "from", f.repository, "into", f.cache)
+	f.log.LogAttrs(ctx, slog.LevelInfo, "no PostgreSQL on this machine; using one that is fetched once",
+		slog.String("version", string(version)), slog.String("into", f.cache))
 	done := make(chan error, 1)
 	dir := filepath.Join(f.cache, "postgres-"+string(version))
 	go func() { done <- fetchInto(dir, f.repository, version) }()
@@ -99,9 +99,12 @@ func fetchInto(dir, repository string, version embeddedpostgres.PostgresVersion)
 // runtime folder between unpacking and that step: the folder tells whether unpacking is done.
 func unpack(scratch, target, repository string, version embeddedpostgres.PostgresVersion) error {
 	reached := filepath.Join(scratch, "runtime")
-	err := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+	config := embeddedpostgres.DefaultConfig()
+	if repository != "" {
+		config = config.BinaryRepositoryURL(repository)
+	}
+	err := embeddedpostgres.NewDatabase(config.
 		Version(version).
-		BinaryRepositoryURL(repository).
 		CachePath(filepath.Join(scratch, "archive")).
 		BinariesPath(target).
 		RuntimePath(reached).

@@ -56,8 +56,8 @@ func createHome(dir string, owner account, log *slog.Logger) (*home, error) {
 		return nil, err
 	}
 	if own, _ := resolve(abs); own != path {
-		log.Warn("this folder can't be reached by the user that PostgreSQL runs as; another one is used, which the system may clean up when PostgreSQL hasn't run for weeks",
-			"dir", abs, "user", owner.name, "used", path)
+		log.LogAttrs(context.Background(), slog.LevelWarn, "this folder can't be reached by the user that PostgreSQL runs as; another one is used, which the system may clean up when PostgreSQL hasn't run for weeks",
+			slog.String("dir", abs), slog.String("user", owner.name), slog.String("used", path))
 	}
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -222,7 +222,7 @@ func (h *home) close() {
 	if h.lock != nil {
 		h.lock.Close()
 	}
-	h.root.Close()
+	_ = h.root.Close()
 }
 
 // postmaster is what data/postmaster.pid says of a server.
@@ -276,7 +276,7 @@ func (h *home) choosePort(wanted int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()
+	defer l.Close() //nolint:errcheck // the port was free, which is all that was asked
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
@@ -285,7 +285,7 @@ func free(port int) bool {
 	if err != nil {
 		return false
 	}
-	l.Close()
+	_ = l.Close()
 	return true
 }
 

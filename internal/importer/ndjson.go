@@ -22,7 +22,7 @@ func splitLines(content *bufio.Reader, found func(piece)) error {
 			found(piece{place: strconv.Itoa(line), raw: raw, object: raw})
 		}
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // the end of the input
 		}
 	}
 }

@@ -21,7 +21,7 @@ var (
 	clusterOnce sync.Once
 	cluster     *embedded.Server
 	clusterDir  string
-	clusterErr  error
+	errCluster  error
 	databases   atomic.Int64
 )
 
@@ -55,17 +55,17 @@ type Database struct {
 }
 
 // NewDatabase clones the template. The database goes when the test ends.
-func NewDatabase(t testing.TB) Database {
-	t.Helper()
-	ctx := t.Context()
+func NewDatabase(tb testing.TB) Database {
+	tb.Helper()
+	ctx := tb.Context()
 	clusterOnce.Do(startCluster)
-	if clusterErr != nil {
-		t.Fatal(clusterErr)
+	if errCluster != nil {
+		tb.Fatal(errCluster)
 	}
 	name := fmt.Sprintf("test_%d", databases.Add(1))
-	administer(ctx, t, "CREATE DATABASE "+name+" TEMPLATE "+template.Name+" OWNER "+template.Owner+" STRATEGY file_copy")
-	t.Cleanup(func() {
-		administer(context.WithoutCancel(ctx), t, "DROP DATABASE "+name+" WITH (FORCE)")
+	administer(ctx, tb, "CREATE DATABASE "+name+" TEMPLATE "+template.Name+" OWNER "+template.Owner+" STRATEGY file_copy")
+	tb.Cleanup(func() {
+		administer(context.WithoutCancel(ctx), tb, "DROP DATABASE "+name+" WITH (FORCE)")
 	})
 	return Database{
 		Name:         name,
@@ -78,56 +78,56 @@ func NewDatabase(t testing.TB) Database {
 func startCluster() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if clusterDir, clusterErr = os.MkdirTemp("", "ocore-audit-test-"); clusterErr != nil {
+	if clusterDir, errCluster = os.MkdirTemp("", "ocore-audit-test-"); errCluster != nil {
 		return
 	}
 	// As root PostgreSQL runs under another user, who must be able to come by here.
-	if clusterErr = os.Chmod(clusterDir, 0o755); clusterErr != nil {
+	if errCluster = os.Chmod(clusterDir, 0o755); errCluster != nil {
 		return
 	}
-	cluster, clusterErr = embedded.Start(ctx, embedded.Options{Dir: filepath.Join(clusterDir, "postgres"), Fast: true})
-	if clusterErr != nil {
+	cluster, errCluster = embedded.Start(ctx, embedded.Options{Dir: filepath.Join(clusterDir, "postgres"), Fast: true})
+	if errCluster != nil {
 		return
 	}
 	ownerURL := cluster.URL(template.Owner, template.OwnerPassword, template.Name)
-	clusterErr = postgres.Provision(ctx, cluster.SuperuserURL("postgres"), ownerURL, template)
+	errCluster = postgres.Provision(ctx, cluster.SuperuserURL("postgres"), ownerURL, template)
 }
 
 // creating keeps clones apart: PostgreSQL refuses a template that is in use.
 var creating sync.Mutex
 
-func administer(ctx context.Context, t testing.TB, statement string) {
-	t.Helper()
+func administer(ctx context.Context, tb testing.TB, statement string) {
+	tb.Helper()
 	creating.Lock()
 	defer creating.Unlock()
 	conn, err := pgx.Connect(ctx, cluster.SuperuserURL("postgres"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
+		tb.Fatalf("%s: %v", statement, err)
 	}
 }
 
 // Connect opens a connection that closes when the test ends.
-func Connect(t testing.TB, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+func Connect(tb testing.TB, url string) *pgx.Conn {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), url)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
+	tb.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
 }
 
 // NewStore opens a store on the database; it closes when the test ends.
-func NewStore(t testing.TB, d Database) *postgres.Store {
-	t.Helper()
-	store, err := postgres.Open(t.Context(), postgres.Options{URL: d.ServingURL})
+func NewStore(tb testing.TB, d Database) *postgres.Store {
+	tb.Helper()
+	store, err := postgres.Open(tb.Context(), postgres.Options{URL: d.ServingURL})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(store.Close)
+	tb.Cleanup(store.Close)
 	return store
 }

@@ -31,31 +31,31 @@ var secret = []byte("a secret of the tests, long enough for HS256")
 
 // NewService starts a service; it ends with the test. Every answer that passes through
 // its clients is held against both documents.
-func NewService(t testing.TB) *Service {
-	t.Helper()
-	return ServeDatabase(t, NewDatabase(t))
+func NewService(tb testing.TB) *Service {
+	tb.Helper()
+	return ServeDatabase(tb, NewDatabase(tb))
 }
 
 // ServeDatabase starts a service, perhaps one more, over a database.
-func ServeDatabase(t testing.TB, database Database) *Service {
-	t.Helper()
-	store := NewStore(t, database)
+func ServeDatabase(tb testing.TB, database Database) *Service {
+	tb.Helper()
+	store := NewStore(tb, database)
 	verifier, err := auth.NewVerifier([]auth.Issuer{{Issuer: issuer, Algorithms: []string{"HS256"}, Secret: secret}}, time.Now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
 	handler, err := httpapi.New(httpapi.Options{
 		Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Log: log,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(handler)
 	server.Config = httpapi.NewServer(handler, log)
 	server.Start()
-	t.Cleanup(server.Close)
-	s := &Service{Database: database, Store: store, URL: server.URL + httpapi.BasePath, checker: newChecker(t)}
+	tb.Cleanup(server.Close)
+	s := &Service{Database: database, Store: store, URL: server.URL + httpapi.BasePath, checker: newChecker(tb)}
 	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
 	return s
 }
@@ -78,26 +78,26 @@ func Operator() audit.Principal {
 }
 
 // Token is a real token for the principal.
-func Token(t testing.TB, p audit.Principal) string {
-	t.Helper()
+func Token(tb testing.TB, p audit.Principal) string {
+	tb.Helper()
 	token, err := auth.NewDevelopmentToken(secret, p, time.Now(), time.Hour)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return token
 }
 
 // Client is the generated client, calling as the principal.
-func (s *Service) Client(t testing.TB, p audit.Principal) *client.ClientWithResponses {
-	t.Helper()
-	token := Token(t, p)
+func (s *Service) Client(tb testing.TB, p audit.Principal) *client.ClientWithResponses {
+	tb.Helper()
+	token := Token(tb, p)
 	c, err := client.NewClientWithResponses(s.URL, client.WithHTTPClient(s.HTTP),
 		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer "+token)
 			return nil
 		}))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
