@@ -99,10 +99,10 @@ func newAdminEntry(values map[string]string, named map[string]member, others []m
 	for _, name := range adminOrder {
 		if name == "details" {
 			if details, sent := named[name]; sent {
-				fields = append(fields, details)
+				fields = append(fields, newMember(name, details.raw))
 			}
 		} else if values[name] != "" {
-			fields = append(fields, member{name, AppendString(nil, values[name])})
+			fields = append(fields, newMember(name, AppendString(nil, values[name])))
 		}
 	}
 	content := appendObject(nil, append(fields, others...))

@@ -4,5 +4,6 @@
 //
 // To add a member to entries: add it to [Draft], to the tables in entry.go and
 // leaf.go, to the columns in csv.go, and to openapi.yaml. To add a filter: add a
-// field to [Filter], a [Term] for it, and the term's statements in the store.
+// field to [Filter], its place in the cursor and among the [Term]s, and the term's
+// statements in the store.
 package audit

@@ -3,15 +3,16 @@ package audit
 import "time"
 
 // Filter says which entries of a trail are wanted. Zero values filter nothing; the
-// others match whole values, byte for byte, but for Search.
+// others match whole values, byte for byte, but for Search. As JSON, in the record of an
+// export, the conditions have the names of the parameters that set them.
 type Filter struct {
 	Action       string    `json:"action,omitempty"`
-	ResourceType string    `json:"resourceType,omitempty"`
-	ResourceID   string    `json:"resourceId,omitempty"`
-	UserID       string    `json:"userId,omitempty"`
-	Search       string    `json:"search,omitempty"` // admin trail only: part of action or details, any case
-	From         time.Time `json:"from,omitzero"`    // first createdAt, inclusive, whole microseconds
-	To           time.Time `json:"to,omitzero"`      // last createdAt, inclusive, whole microseconds
+	ResourceType string    `json:"resource_type,omitempty"`
+	ResourceID   string    `json:"resource_id,omitempty"`
+	UserID       string    `json:"user_id,omitempty"`
+	Search       string    `json:"search,omitempty"`    // admin trail only: part of action or details, any case
+	From         time.Time `json:"start_date,omitzero"` // first createdAt, inclusive, whole microseconds
+	To           time.Time `json:"end_date,omitzero"`   // last createdAt, inclusive, whole microseconds
 	// Resource is the resource whose history is asked for; it holds beside the
 	// filters above, so that contradicting ones match nothing.
 	Resource ResourceKey `json:"resource,omitzero"`
@@ -44,9 +45,13 @@ type Term struct {
 // Terms are the filter's conditions beside dates, the usually most selective first.
 func (f Filter) Terms() []Term {
 	candidates := []Term{
-		{ByResourceID, f.Resource.ID}, {ByResourceID, f.ResourceID}, {ByUserID, f.UserID},
-		{BySearch, Fold(f.Search)}, {ByAction, f.Action},
-		{ByResourceType, f.Resource.Type}, {ByResourceType, f.ResourceType},
+		{ByResourceID, f.Resource.ID},
+		{ByResourceID, f.ResourceID},
+		{ByUserID, f.UserID},
+		{BySearch, Fold(f.Search)},
+		{ByAction, f.Action},
+		{ByResourceType, f.Resource.Type},
+		{ByResourceType, f.ResourceType},
 	}
 	var terms []Term
 	for _, t := range candidates {
@@ -77,8 +82,18 @@ func (f Filter) Between(start, end string) (Filter, error) {
 	if start != "" && end != "" && f.From.After(f.To) && !sameInstant(start, end) {
 		return f, BadParameter("start_date", "start_date is after end_date; exchange them")
 	}
+	if f.From.After(lastTime) || end != "" && f.To.IsZero() {
+		f.From, f.To = lastTime, firstTime // nothing is stored there, and such a bound can't be kept
+	}
 	return f, nil
 }
+
+// The ends of time as a filter can hold it: RFC 3339 has no year 10000, and the zero time
+// filters nothing.
+var (
+	firstTime = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
+	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+)
 
 // sameInstant tells a range that rounding emptied from one that was turned around.
 func sameInstant(start, end string) bool {

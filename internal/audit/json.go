@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -50,7 +52,20 @@ type scanner struct {
 	dst   []byte
 	at    int
 	depth int
-	path  []string
+	path  []step
+}
+
+// step leads into a member by its name as written, or, without one, into an element.
+type step struct {
+	name  []byte
+	index int
+}
+
+func (s step) String() string {
+	if s.name == nil {
+		return strconv.Itoa(s.index)
+	}
+	return pointerEscaper.Replace(unquote(s.name))
 }
 
 func (s *scanner) peek() byte {
@@ -76,7 +91,7 @@ var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 func (s *scanner) fail(malformed bool, format string, args ...any) error {
 	var pointer strings.Builder
 	for _, step := range s.path {
-		pointer.WriteString("/" + pointerEscaper.Replace(step))
+		pointer.WriteString("/" + step.String())
 	}
 	return &JSONError{Pointer: pointer.String(), Reason: fmt.Sprintf(format, args...), Malformed: malformed}
 }
@@ -122,11 +137,12 @@ func (s *scanner) object() error {
 		if s.peek() != '"' {
 			return s.malformed("has a member without a name")
 		}
-		name, err := s.text()
+		written, err := s.text()
 		if err != nil {
 			return err
 		}
-		s.path = append(s.path, name)
+		s.path = append(s.path, step{name: written})
+		name := unquote(written)
 		if _, twice := seen[name]; twice {
 			return s.refused("is a duplicate key")
 		}
@@ -153,7 +169,7 @@ func (s *scanner) array() error {
 		if err != nil || done {
 			return err
 		}
-		s.path = append(s.path, fmt.Sprint(i))
+		s.path = append(s.path, step{index: i})
 		if err := s.value(); err != nil {
 			return err
 		}
@@ -191,32 +207,32 @@ func (s *scanner) next(closing byte, first bool) (done bool, err error) {
 	return false, s.malformed("lacks a comma or a closing bracket")
 }
 
-// text copies a string as it was written and returns what it means.
-func (s *scanner) text() (string, error) {
+// text copies a string and returns it as it was written, quotes included.
+func (s *scanner) text() ([]byte, error) {
 	start := s.at
 	s.at++
 	for {
 		if s.at >= len(s.src) {
-			return "", s.malformed("ends inside a string")
+			return nil, s.malformed("ends inside a string")
 		}
 		switch c := s.src[s.at]; {
 		case c == '"':
 			s.at++
 			raw := s.src[start:s.at]
 			s.dst = append(s.dst, raw...)
-			return unquote(raw), nil
+			return raw, nil
 		case c < 0x20:
-			return "", s.malformed("holds an unescaped control character")
+			return nil, s.malformed("holds an unescaped control character")
 		case c == '\\':
 			if err := s.escape(); err != nil {
-				return "", err
+				return nil, err
 			}
 		case c < utf8.RuneSelf:
 			s.at++
 		default:
 			r, n := utf8.DecodeRune(s.src[s.at:])
 			if r == utf8.RuneError && n == 1 {
-				return "", s.malformed("is not valid UTF-8")
+				return nil, s.malformed("is not valid UTF-8")
 			}
 			s.at += n
 		}
@@ -311,21 +327,33 @@ func (s *scanner) digits() int {
 	return s.at - start
 }
 
-// member is one member of a compact object: its decoded name and its exact bytes.
+// member is one member of a compact object: its name, decoded and as written, and its
+// value as written.
 type member struct {
-	name string
-	raw  []byte
+	name     string
+	key, raw []byte
 }
 
-// members splits a compact object that admission let in. It does not validate.
+func newMember(name string, raw []byte) member {
+	return member{name, AppendString(nil, name), raw}
+}
+
+// members splits a compact object that admission let in. It does not validate, but what
+// can't be split, in a text that was tampered with, only ends the list.
 func members(object []byte) []member {
 	found := make([]member, 0, 16)
 	for at := 1; at < len(object)-1; at++ {
-		name := object[at : at+valueLength(object[at:])]
-		at += len(name) + 1
+		key := object[at : at+valueLength(object[at:])]
+		at += len(key) + 1
+		if len(key) < 2 || at >= len(object)-1 {
+			return found
+		}
 		raw := object[at : at+valueLength(object[at:])]
+		if len(raw) == 0 {
+			return found
+		}
 		at += len(raw)
-		found = append(found, member{unquote(name), raw})
+		found = append(found, member{unquote(key), key, raw})
 	}
 	return found
 }
@@ -362,7 +390,7 @@ func valueLength(src []byte) int {
 // unquote decodes a JSON string that was scanned before.
 func unquote(raw []byte) string {
 	inner := raw[1 : len(raw)-1]
-	if strings.IndexByte(string(inner), '\\') < 0 {
+	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner)
 	}
 	var text string

@@ -1,10 +1,12 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,7 +37,7 @@ const otherMembers = "otherMembers"
 // NewSalts makes the salts of an entry: for each committed member its number in
 // [leafCommitted], counted from 1, and 16 random bytes.
 func NewSalts(organization string, text []byte) []byte {
-	_, committed := leafMembers(organization, text)
+	_, committed := leafMembers(organization, members(text))
 	salts := make([]byte, len(committed)*(1+saltSize))
 	rand.Read(salts) // never fails (crypto/rand, Go 1.24)
 	for i, m := range committed {
@@ -48,23 +50,26 @@ func NewSalts(organization string, text []byte) []byte {
 // organization, createdAt and the plain members, and for every other member the
 // base64url HMAC-SHA-256, under its salt, of name, a zero byte and its exact stored
 // bytes. So a value and its salt can be deleted without changing the leaf. It fails
-// when a member has no salt.
+// when a member has no salt, and when the text is not laid out as this package does.
 func Leaf(organization string, createdAt time.Time, text, salts []byte) ([]byte, error) {
-	plain, committed := leafMembers(organization, text)
-	fields := []member{
-		{"v", []byte("1")},
-		{"organization", AppendString(nil, organization)},
-		{"createdAt", AppendString(nil, FormatTime(createdAt))},
+	found := members(text)
+	if !bytes.Equal(appendObject(make([]byte, 0, len(text)), found), text) {
+		return nil, errors.New("leaf: the stored text is no compact JSON object")
 	}
-	for _, m := range plain {
-		fields = append(fields, member{m.name, AppendString(nil, unquote(m.raw))})
-	}
+	// Plain members were stored in canonical form. They are taken as they stand, so that
+	// no other bytes have the same leaf.
+	fields, committed := leafMembers(organization, found)
+	fields = append(fields,
+		newMember("v", []byte("1")),
+		newMember("organization", AppendString(nil, organization)),
+		newMember("createdAt", AppendString(nil, FormatTime(createdAt))))
 	for _, m := range committed {
 		salt := findSalt(salts, m.name)
 		if salt == nil {
 			return nil, fmt.Errorf("leaf: no salt for %s", m.name)
 		}
-		fields = append(fields, member{m.name, AppendString(nil, commitment(salt, m))})
+		m.raw = AppendString(nil, commitment(salt, m))
+		fields = append(fields, m)
 	}
 	slices.SortFunc(fields, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	return appendObject(nil, fields), nil
@@ -79,13 +84,13 @@ func commitment(salt []byte, m member) string {
 }
 
 // leafMembers sorts the members of a stored text into plain and committed ones.
-func leafMembers(organization string, text []byte) (plain, committed []member) {
+func leafMembers(organization string, found []member) (plain, committed []member) {
 	plainNames, committedNames := leafPlain, leafCommitted
 	if organization == AdminOrganization {
 		plainNames, committedNames = leafPlainAdmin, leafCommittedAdmin
 	}
 	var others []member
-	for _, m := range members(text) {
+	for _, m := range found {
 		switch {
 		case slices.Contains(plainNames, m.name):
 			plain = append(plain, m)
@@ -96,7 +101,7 @@ func leafMembers(organization string, text []byte) (plain, committed []member) {
 		}
 	}
 	if others != nil {
-		committed = append(committed, member{otherMembers, appendObject(nil, others)})
+		committed = append(committed, newMember(otherMembers, appendObject(nil, others)))
 	}
 	return plain, committed
 }
@@ -119,7 +124,7 @@ func appendObject(dst []byte, fields []member) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendString(dst, f.name)
+		dst = append(dst, f.key...)
 		dst = append(dst, ':')
 		dst = append(dst, f.raw...)
 	}

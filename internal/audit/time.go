@@ -16,13 +16,13 @@ var errTime = errors.New("is not an RFC 3339 date and time such as 2026-11-23T06
 
 // ParseTime reads an RFC 3339 date and time: any offset up to 23:59, lower-case t and
 // z, one to nine fraction digits, and a space where an unescaped + lost its sign in a
-// query string. Years run from 0001 to 9999, after conversion to UTC too, so that every
-// result can be stored. A leap second is read as the last second before it.
+// query string. In UTC the years run from 0001 to 9999, so that every result can be
+// stored. A leap second is read as the last second before it.
 func ParseTime(text string) (time.Time, error) {
 	if len(text) < len("2006-01-02T15:04:05Z") || len(text) > len("2006-01-02T15:04:05.000000000+00:00") {
 		return time.Time{}, errTime
 	}
-	text = strings.ToUpper(text)
+	text = upperTZ.Replace(text)
 	if sign := len(text) - len("+00:00"); text[sign] == ' ' {
 		text = text[:sign] + "+" + text[sign+1:]
 	}
@@ -47,14 +47,17 @@ func ParseTime(text string) (time.Time, error) {
 	return t, nil
 }
 
-// clockRanges refuses what package time accepts beside RFC 3339: one-digit hours and
-// offsets out of range.
+// upperTZ leaves all else alone: other letters may change their length with their case.
+var upperTZ = strings.NewReplacer("t", "T", "z", "Z")
+
+// clockRanges refuses what package time accepts beside RFC 3339: one-digit hours, more
+// than nine fraction digits, and offsets out of range.
 func clockRanges(text string) bool {
 	if text[10] != 'T' || text[13] != ':' || text[16] != ':' {
 		return false
 	}
 	if text[len(text)-1] == 'Z' {
-		return true
+		return len(text) <= len("2006-01-02T15:04:05.000000000Z")
 	}
 	offset := text[len(text)-len("+00:00"):]
 	return (offset[0] == '+' || offset[0] == '-') && offset[1:3] <= "23" && offset[3] == ':' && offset[4:6] <= "59"
@@ -69,8 +72,3 @@ func earliest(t time.Time) time.Time {
 }
 
 func latest(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
-
-func validDate(t time.Time) bool {
-	year := t.UTC().Year()
-	return t.IsZero() || year >= 1 && year <= 9999
-}
