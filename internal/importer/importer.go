@@ -48,6 +48,8 @@ type Record struct {
 	Place string // where it was found, as "file:line" or "file:record N", both from 1
 	Draft audit.Draft
 	Time  time.Time // its original time, in whole microseconds of UTC; zero when none is known
+
+	position int64 // in the trail that it was exported from, 0 when it says none
 }
 
 // Rejected is one record that can't become an entry.
@@ -137,7 +139,7 @@ func newestFirst(records []Record) bool {
 			if r[0].Time.After(last.Time) {
 				return false
 			}
-			descends = descends || r[0].Time.Before(last.Time)
+			descends = descends || r[0].Time.Before(last.Time) || r[0].position < last.position
 			last = r[0]
 		}
 	}
@@ -218,7 +220,7 @@ func (c *collector) understand(p piece) (Record, error) {
 		draft.ID = c.deriveID(compact)
 	}
 	_, err = audit.Admit(draft, "")
-	return Record{Draft: draft, Time: at}, err
+	return Record{Draft: draft, Time: at, position: root.position()}, err
 }
 
 // namespace is that of derived ids. With another one, records that have no id would be

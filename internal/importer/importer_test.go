@@ -446,3 +446,22 @@ func admitsAll(t *testing.T, format Format, text string) {
 		ids[r.Draft.ID] = true
 	}
 }
+
+// A batch has one time, so only positions tell which way its export runs.
+func TestExportOfOneBatchKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	const at = `"resourceType":"server","createdAt":"2026-11-23T06:05:00.000000Z"`
+	for name, input := range map[string]string{
+		"json":            `{"items":[{"id":"b","action":"x.updated","position":1,` + at + `},{"id":"a","action":"x.created","position":0,` + at + `}],"total":2}`,
+		"csv":             "id,action,resourceType,createdAt,position\r\nb,x,y,2026-11-23T06:05:00Z,1\r\na,x,y,2026-11-23T06:05:00Z,0\r\n",
+		"later then ties": `[{"id":"c","action":"x","resourceType":"y","createdAt":"2026-11-23T06:05:01Z"},{"id":"b","action":"x",` + at + `},{"id":"a","action":"x",` + at + `}]`,
+	} {
+		records, rejected, err := Read(OCore, nil, strings.NewReader(input))
+		if err != nil || len(rejected) > 0 {
+			t.Fatal(name, err, rejected)
+		}
+		if records[0].Draft.ID != "a" || records[1].Draft.ID != "b" {
+			t.Errorf("%s: read %s, then %s", name, records[0].Draft.ID, records[1].Draft.ID)
+		}
+	}
+}

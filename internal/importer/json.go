@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"ocore.dev/audit/internal/audit"
@@ -84,6 +86,16 @@ func (o object) originalTime(name string) time.Time {
 		o.refuse(name, "is required: it is the record's original time")
 	}
 	return t
+}
+
+// position reads where an export says that its entry stood: a number, or a CSV's cell. It
+// only ever tells in which direction an export runs.
+func (o object) position() int64 {
+	at, err := strconv.ParseInt(strings.Trim(string(o.members["position"]), `"`), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return at
 }
 
 // state returns a member that may be any object, as it was written.
