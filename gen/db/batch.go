@@ -18,9 +18,10 @@ var (
 )
 
 const actionAmong = `-- name: ActionAmong :batchmany
-SELECT position FROM entries
-WHERE organization = $1 AND action = $2::text AND position = ANY ($3::bigint[])
-ORDER BY position DESC
+SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT FROM entries e WHERE e.organization = $2 AND e.action = $3::text AND e.position = p.position LIMIT 1
+) AS held ORDER BY p.position DESC
 `
 
 type ActionAmongBatchResults struct {
@@ -30,9 +31,9 @@ type ActionAmongBatchResults struct {
 }
 
 type ActionAmongParams struct {
+	Positions    []int64
 	Organization string
 	Value        string
-	Positions    []int64
 }
 
 // Index: entries_action_idx.
@@ -40,9 +41,9 @@ func (q *Queries) ActionAmong(ctx context.Context, db DBTX, arg []ActionAmongPar
 	batch := &pgx.Batch{}
 	for _, a := range arg {
 		vals := []interface{}{
+			a.Positions,
 			a.Organization,
 			a.Value,
-			a.Positions,
 		}
 		batch.Queue(actionAmong, vals...)
 	}
@@ -107,7 +108,8 @@ type ActionCountParams struct {
 
 // Three statements a column: how many entries of a value a span holds, their positions
 // newest first, and which of given positions have it. Each is served by the column's own
-// index (organization, column, position) alone.
+// index (organization, column, position) alone. LIMIT keeps the look-up of given positions
+// a descent each, where the planner would compare every entry of the value with all of them.
 // Index: entries_action_idx.
 func (q *Queries) ActionCount(ctx context.Context, db DBTX, arg []ActionCountParams) *ActionCountBatchResults {
 	batch := &pgx.Batch{}
@@ -1169,9 +1171,10 @@ func (b *PositionFromBatchResults) Close() error {
 }
 
 const resourceIDAmong = `-- name: ResourceIDAmong :batchmany
-SELECT position FROM entries
-WHERE organization = $1 AND resource_id = $2::text AND position = ANY ($3::bigint[])
-ORDER BY position DESC
+SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT FROM entries e WHERE e.organization = $2 AND e.resource_id = $3::text AND e.position = p.position LIMIT 1
+) AS held ORDER BY p.position DESC
 `
 
 type ResourceIDAmongBatchResults struct {
@@ -1181,9 +1184,9 @@ type ResourceIDAmongBatchResults struct {
 }
 
 type ResourceIDAmongParams struct {
+	Positions    []int64
 	Organization string
 	Value        string
-	Positions    []int64
 }
 
 // Index: entries_resource_id_idx.
@@ -1191,9 +1194,9 @@ func (q *Queries) ResourceIDAmong(ctx context.Context, db DBTX, arg []ResourceID
 	batch := &pgx.Batch{}
 	for _, a := range arg {
 		vals := []interface{}{
+			a.Positions,
 			a.Organization,
 			a.Value,
-			a.Positions,
 		}
 		batch.Queue(resourceIDAmong, vals...)
 	}
@@ -1370,9 +1373,10 @@ func (b *ResourceIDPositionsBatchResults) Close() error {
 }
 
 const resourceTypeAmong = `-- name: ResourceTypeAmong :batchmany
-SELECT position FROM entries
-WHERE organization = $1 AND resource_type = $2::text AND position = ANY ($3::bigint[])
-ORDER BY position DESC
+SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT FROM entries e WHERE e.organization = $2 AND e.resource_type = $3::text AND e.position = p.position LIMIT 1
+) AS held ORDER BY p.position DESC
 `
 
 type ResourceTypeAmongBatchResults struct {
@@ -1382,9 +1386,9 @@ type ResourceTypeAmongBatchResults struct {
 }
 
 type ResourceTypeAmongParams struct {
+	Positions    []int64
 	Organization string
 	Value        string
-	Positions    []int64
 }
 
 // Index: entries_resource_type_idx.
@@ -1392,9 +1396,9 @@ func (q *Queries) ResourceTypeAmong(ctx context.Context, db DBTX, arg []Resource
 	batch := &pgx.Batch{}
 	for _, a := range arg {
 		vals := []interface{}{
+			a.Positions,
 			a.Organization,
 			a.Value,
-			a.Positions,
 		}
 		batch.Queue(resourceTypeAmong, vals...)
 	}
@@ -1638,7 +1642,7 @@ func (b *SearchAmongBatchResults) Close() error {
 
 const searchCount = `-- name: SearchCount :batchone
 
-SELECT count(*) FROM admin_search WHERE folded LIKE $1::text AND position >= $2 AND position < $3
+SELECT count(*) FROM admin_search WHERE folded LIKE $1::text AND position + 0 >= $2 AND position + 0 < $3
 `
 
 type SearchCountBatchResults struct {
@@ -1656,6 +1660,7 @@ type SearchCountParams struct {
 // Substrings of the admin trail. From three characters on the trigram index narrows;
 // below, no index can, and the table is read.
 // Index: admin_search_folded_idx.
+// The sum keeps the planner, which doesn't know the pattern, from reading the whole span.
 func (q *Queries) SearchCount(ctx context.Context, db DBTX, arg []SearchCountParams) *SearchCountBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -1694,8 +1699,8 @@ func (b *SearchCountBatchResults) Close() error {
 }
 
 const searchPositions = `-- name: SearchPositions :batchmany
-SELECT position FROM admin_search WHERE folded LIKE $1::text AND position >= $2 AND position < $3
-ORDER BY position DESC OFFSET $4::bigint LIMIT $5::bigint
+SELECT position FROM admin_search WHERE folded LIKE $1::text AND position + 0 >= $2 AND position + 0 < $3
+ORDER BY position + 0 DESC OFFSET $4::bigint LIMIT $5::bigint
 `
 
 type SearchPositionsBatchResults struct {
@@ -1712,7 +1717,7 @@ type SearchPositionsParams struct {
 	Max   int64
 }
 
-// Index: admin_search_folded_idx, or admin_search_pkey backwards for common patterns.
+// Index: admin_search_folded_idx.
 func (q *Queries) SearchPositions(ctx context.Context, db DBTX, arg []SearchPositionsParams) *SearchPositionsBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -2084,9 +2089,10 @@ func (b *TileRootsBatchResults) Close() error {
 }
 
 const userIDAmong = `-- name: UserIDAmong :batchmany
-SELECT position FROM entries
-WHERE organization = $1 AND user_id = $2::text AND position = ANY ($3::bigint[])
-ORDER BY position DESC
+SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT FROM entries e WHERE e.organization = $2 AND e.user_id = $3::text AND e.position = p.position LIMIT 1
+) AS held ORDER BY p.position DESC
 `
 
 type UserIDAmongBatchResults struct {
@@ -2096,9 +2102,9 @@ type UserIDAmongBatchResults struct {
 }
 
 type UserIDAmongParams struct {
+	Positions    []int64
 	Organization string
 	Value        string
-	Positions    []int64
 }
 
 // Index: entries_user_id_idx.
@@ -2106,9 +2112,9 @@ func (q *Queries) UserIDAmong(ctx context.Context, db DBTX, arg []UserIDAmongPar
 	batch := &pgx.Batch{}
 	for _, a := range arg {
 		vals := []interface{}{
+			a.Positions,
 			a.Organization,
 			a.Value,
-			a.Positions,
 		}
 		batch.Queue(userIDAmong, vals...)
 	}

@@ -35,6 +35,13 @@ type request struct {
 	submission audit.Submission
 	context    context.Context // of the caller, who may have gone before its turn comes
 	outcome    chan outcome    // holds one, so that a writer never waits for a caller
+	leave      func()          // gives back its part of what may wait
+}
+
+// answer ends the request, whether or not its caller is still there.
+func (r *request) answer(o outcome) {
+	r.leave()
+	r.outcome <- o
 }
 
 type outcome struct {
@@ -59,9 +66,9 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	if !b.waiting.TryAcquire(weight) {
 		return nil, audit.ErrOverloaded
 	}
-	defer b.waiting.Release(weight)
-	r := &request{submission, ctx, make(chan outcome, 1)}
+	r := &request{submission, ctx, make(chan outcome, 1), func() { b.waiting.Release(weight) }}
 	if !b.enqueue(r) {
+		r.leave()
 		return nil, audit.ErrOverloaded
 	}
 	select {
@@ -72,12 +79,14 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	}
 }
 
+// weigh estimates the bytes that a submission holds. One over the bound, as an import's
+// may be, goes when nothing else waits.
 func weigh(s audit.Submission) int64 {
 	var bytes int64
 	for _, e := range s.Entries {
 		bytes += int64(len(e.Content)) + 512
 	}
-	return bytes
+	return min(bytes, maxWaitingBytes)
 }
 
 func (b *batcher) enqueue(r *request) bool {
@@ -122,7 +131,7 @@ func gather(first *request, queue chan *request) []*request {
 	entries := 0
 	for r := first; r != nil; {
 		if err := r.context.Err(); err != nil {
-			r.outcome <- outcome{err: err}
+			r.answer(outcome{err: err})
 		} else {
 			group = append(group, r)
 			entries += len(r.submission.Entries)

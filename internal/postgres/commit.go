@@ -53,13 +53,16 @@ func (c *committer) group(requests []*request) {
 func (c *committer) alone(r *request) {
 	var err error
 	for range maxTries {
+		if err = r.context.Err(); err != nil {
+			break // nobody waits any more, and others may
+		}
 		err = c.transaction([]*request{r})
 		if err == nil || !errors.Is(err, audit.ErrUnavailable) {
 			break
 		}
 	}
 	if err != nil {
-		r.outcome <- outcome{err: err}
+		r.answer(outcome{err: err})
 	}
 }
 
@@ -77,7 +80,7 @@ func (c *committer) transaction(requests []*request) error {
 	}
 	for _, g := range grown {
 		for i, r := range g.requests {
-			r.outcome <- g.outcomes[i]
+			r.answer(g.outcomes[i])
 		}
 	}
 	return nil
@@ -102,7 +105,7 @@ func extend(ctx context.Context, tx pgx.Tx, grown []*growth) error {
 	var missing, write pipeline
 	for i, g := range grown {
 		if err := g.place(locked[i]()); err != nil {
-			return err
+			return g.fault(err)
 		}
 		g.readTiles(ctx, &missing)
 	}
@@ -113,7 +116,7 @@ func extend(ctx context.Context, tx pgx.Tx, grown []*growth) error {
 	}
 	for _, g := range grown {
 		if err := g.write(ctx, &write); err != nil {
-			return err
+			return g.fault(err)
 		}
 	}
 	if len(write.reads) == 0 {

@@ -35,9 +35,9 @@ type (
 		Max          int64
 	}
 	amongArgs = struct {
+		Positions    []int64
 		Organization string
 		Value        string
-		Positions    []int64
 	}
 	countResult     interface{ QueryRow(func(int, int64, error)) }
 	positionsResult interface {
@@ -183,10 +183,38 @@ func (s *Store) termPositions(ctx context.Context, organization string, term aud
 	return *positions, translate("find positions", err)
 }
 
+// among keeps the positions, which descend, that match the term. Where they lie dense
+// the term's own positions in their range are read and merged, which costs an index entry
+// each; elsewhere each position is looked up, which costs a descent each.
 func (s *Store) among(ctx context.Context, organization string, term audit.Term, positions []int64) ([]int64, error) {
+	span := audit.Span{Low: positions[len(positions)-1], High: positions[0] + 1}
+	if span.Len() <= denseRange*int64(len(positions)) {
+		matching, err := s.termPositions(ctx, organization, term, span, 0, span.Len())
+		return common(positions, matching), err
+	}
 	var p pipeline
 	p.in(ctx, organization)
-	kept := columnOf(term).among(ctx, &p, amongArgs{organization, term.Value, positions})
+	kept := columnOf(term).among(ctx, &p, amongArgs{positions, organization, term.Value})
 	err := p.run(ctx, s.reads)
 	return *kept, translate("intersect positions", err)
+}
+
+// denseRange is how many positions of a range are read rather than one looked up.
+const denseRange = 16
+
+// common merges two descending lists into what both hold.
+func common(a, b []int64) []int64 {
+	var both []int64
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] > b[0]:
+			a = a[1:]
+		case a[0] < b[0]:
+			b = b[1:]
+		default:
+			both = append(both, a[0])
+			a, b = a[1:], b[1:]
+		}
+	}
+	return both
 }

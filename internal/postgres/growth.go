@@ -42,7 +42,7 @@ func (g *growth) ids() []string {
 func (g *growth) place(head db.HeadLockRow, known []db.EntryKnownRow) (err error) {
 	g.now, g.last, g.oldSize = head.Now.UTC(), head.LastCreatedAt.UTC(), head.Size
 	if g.tree, err = merkle.Open(head.Size, head.Frontier); err != nil {
-		return fmt.Errorf("trail of %s: %w", g.organization, err)
+		return err
 	}
 	g.known = make(map[string]audit.Row, len(known))
 	for _, k := range known {
@@ -68,8 +68,10 @@ func (g *growth) check(s audit.Submission) error {
 	for _, e := range s.Entries {
 		if stored, known := g.known[e.ID]; known {
 			if !e.SameAs(stored) {
-				return &audit.Rejection{Kind: audit.ErrConflict, ID: e.ID,
-					Detail: fmt.Sprintf("the id %q is another entry's; send the same content again, or a new id", e.ID)}
+				return &audit.Rejection{
+					Kind: audit.ErrConflict, ID: e.ID,
+					Detail: fmt.Sprintf("the id %q is another entry's; send the same content again, or a new id", e.ID),
+				}
 			}
 			continue
 		}
@@ -77,11 +79,15 @@ func (g *growth) check(s audit.Submission) error {
 		case at.IsZero():
 			last = later(g.now, last)
 		case at.Before(last):
-			return &audit.Rejection{Kind: audit.ErrUnprocessable, ID: e.ID,
-				Detail: fmt.Sprintf("%s is before the trail's last entry at %s; a trail only grows forward", audit.FormatTime(at), audit.FormatTime(last))}
+			return &audit.Rejection{
+				Kind: audit.ErrUnprocessable, ID: e.ID,
+				Detail: fmt.Sprintf("%s is before the trail's last entry at %s; a trail only grows forward", audit.FormatTime(at), audit.FormatTime(last)),
+			}
 		case at.After(g.now):
-			return &audit.Rejection{Kind: audit.ErrUnprocessable, ID: e.ID,
-				Detail: fmt.Sprintf("%s is in the future", audit.FormatTime(at))}
+			return &audit.Rejection{
+				Kind: audit.ErrUnprocessable, ID: e.ID,
+				Detail: fmt.Sprintf("%s is in the future", audit.FormatTime(at)),
+			}
 		default:
 			last = at
 		}
@@ -118,7 +124,7 @@ func (g *growth) addEntry(recordedBy string, e audit.Admitted) (audit.Row, error
 	}
 	hash := merkle.LeafHash(leaf)
 	if err := g.tree.Append(hash); err != nil {
-		return row, fmt.Errorf("trail of %s: %w", g.organization, err)
+		return row, err
 	}
 	g.last = at
 	g.entryIDs = append(g.entryIDs, e.ID)
@@ -155,13 +161,18 @@ func (g *growth) write(ctx context.Context, p *pipeline) error {
 	}
 	root, err := g.tree.Root()
 	if err != nil {
-		return fmt.Errorf("trail of %s: %w", g.organization, err)
+		return err
 	}
 	exec(p, queries.HeadAdvance(ctx, p, []db.HeadAdvanceParams{{
 		Organization: g.organization, Size: g.tree.Size(), LastCreatedAt: g.last,
 		Frontier: g.tree.Frontier(), Root: root,
 	}}).Exec)
 	return nil
+}
+
+// fault marks an error as the trail's own.
+func (g *growth) fault(err error) error {
+	return fmt.Errorf("%w of %s: %w", errTrail, g.organization, err)
 }
 
 func later(a, b time.Time) time.Time {

@@ -20,8 +20,8 @@ import (
 // the migrations that it applied. Several may run at once; one of them works.
 func Migrate(ctx context.Context, ownerURL string) ([]string, error) {
 	config, err := pgx.ParseConfig(ownerURL)
-	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", redact(err))
+	if err := badURL(config, err); err != nil {
+		return nil, err
 	}
 	database := stdlib.OpenDB(*config)
 	defer database.Close()
@@ -37,20 +37,30 @@ func Migrate(ctx context.Context, ownerURL string) ([]string, error) {
 	for _, r := range results {
 		applied = append(applied, r.Source.Path)
 	}
-	// The service reads which version is applied before it says that it is ready.
-	_, err = database.ExecContext(ctx, "GRANT SELECT ON goose_db_version TO ocore_audit_serving, ocore_audit_worker")
-	return applied, err
+	if _, err = database.ExecContext(ctx, grantVersion); err != nil {
+		return applied, fmt.Errorf("migrate: %w", err)
+	}
+	return applied, nil
 }
 
+// grantVersion lets the service read which version is applied before it says that it is
+// ready. PostgreSQL refuses two grants on one table at once, hence the lock.
+const grantVersion = `DO $$
+BEGIN
+  LOCK TABLE goose_db_version IN SHARE ROW EXCLUSIVE MODE;
+  GRANT SELECT ON goose_db_version TO ocore_audit_serving, ocore_audit_worker;
+END
+$$`
+
 func newProvider(database *sql.DB) (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks every second, for five minutes
 	if err != nil {
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectPostgres, database, migrations.Files, goose.WithSessionLocker(locker))
 }
 
-// errSchema is what readiness says before `migrate` has run.
+// errSchema is what everything says before `migrate` has run.
 var errSchema = errors.New("the schema is not this version's: run `ocore-audit migrate`")
 
 func schemaCurrent(ctx context.Context, pool *pgxpool.Pool) error {

@@ -16,21 +16,25 @@ const (
 
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// alterable lists why a login could change history: each row is a reason to refuse it.
-const alterable = `
-SELECT 'it is a superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper
-UNION ALL SELECT 'it bypasses row-level security' FROM pg_roles WHERE rolname = current_user AND rolbypassrls
-UNION ALL SELECT 'it owns, or may become the owner of, ' || c.relname FROM pg_class c
-  WHERE c.oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search']::regclass[])
-    AND pg_has_role(c.relowner, 'MEMBER')
-UNION ALL SELECT 'it may ' || privilege || ' ' || c.relname FROM pg_class c, unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS privilege
-  WHERE c.oid = ANY (ARRAY['entries', 'entry_ids', 'tiles', 'admin_search']::regclass[])
-    AND has_table_privilege(c.oid, privilege)`
+// unfit lists why a login must not serve: it can't, or it could alter history, by what
+// it is, what it was granted, or what it may become (SET ROLE, or RESET ROLE when the
+// connection began as another).
+const unfit = `
+WITH roles AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')),
+history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search']::regclass[]))
+SELECT 'it is, or may become, a superuser' FROM roles WHERE rolsuper
+UNION SELECT 'it bypasses row-level security, or may' FROM roles WHERE rolbypassrls
+UNION SELECT 'it owns, or may become the owner of, ' || relname FROM history JOIN roles ON roles.oid = relowner
+UNION SELECT 'it may ' || privilege || ' ' || relname FROM roles, history, unnest(ARRAY['DELETE', 'TRUNCATE']) AS privilege
+  WHERE has_table_privilege(roles.oid, history.oid, privilege)
+UNION SELECT 'it may UPDATE ' || relname FROM roles, history
+  WHERE relname <> 'heads' AND has_any_column_privilege(roles.oid, history.oid, 'UPDATE')
+UNION SELECT 'it may not INSERT into entries' WHERE NOT has_table_privilege('entries', 'INSERT')`
 
 // CheckServing fails unless the login can serve and can't alter history. The error says
-// what it could do that it must not.
+// what is wrong with it.
 func (s *Store) CheckServing(ctx context.Context) error {
-	rows, err := s.reads.Query(ctx, alterable)
+	rows, err := s.reads.Query(ctx, unfit)
 	if err != nil {
 		return translate("check the serving role", err)
 	}
@@ -39,7 +43,7 @@ func (s *Store) CheckServing(ctx context.Context) error {
 		return translate("check the serving role", err)
 	}
 	if len(reasons) > 0 {
-		return fmt.Errorf("the login of DATABASE_URL could alter history (%s): use one that is only a member of %s",
+		return fmt.Errorf("the login of DATABASE_URL is not fit to serve (%s): use one that is only a member of %s",
 			strings.Join(reasons, "; "), ServingRole)
 	}
 	return nil
@@ -58,7 +62,11 @@ type Own struct {
 // exists already is kept. superuserURL connects to a maintenance database, ownerURL as
 // the owner to the new one.
 func Provision(ctx context.Context, superuserURL, ownerURL string, o Own) error {
-	conn, err := pgx.Connect(ctx, superuserURL)
+	config, err := pgx.ParseConfig(superuserURL)
+	if err := badURL(config, err); err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return fmt.Errorf("make the database: %w", err)
 	}

@@ -64,7 +64,10 @@ func (o Options) withDefaults() Options {
 func (o Options) pool(ctx context.Context, name string, connections int32) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", redact(err))
+		return nil, badURL(nil, err)
+	}
+	if err := badURL(config.ConnConfig, nil); err != nil {
+		return nil, err
 	}
 	config.MaxConns = connections
 	config.ConnConfig.ConnectTimeout = 5 * time.Second

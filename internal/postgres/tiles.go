@@ -76,7 +76,7 @@ func (g *growth) tileHashes(tile merkle.TileID, fresh [][]byte, offset int64) ([
 		parts = append(parts, fresh[first:first+missing]...)
 	}
 	if len(parts) != merkle.TileWidth {
-		return nil, fmt.Errorf("trail of %s: tile %d of level %d has %d hashes", g.organization, tile.Index, tile.Level, len(parts))
+		return nil, fmt.Errorf("tile %d of level %d has %d hashes", tile.Index, tile.Level, len(parts))
 	}
 	return bytes.Join(parts, nil), nil
 }
