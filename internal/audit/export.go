@@ -74,6 +74,8 @@ func (s *Service) recordExport(ctx context.Context, organization string, by Prin
 	if err != nil {
 		return fmt.Errorf("record an export: %w", err)
 	}
-	_, err = s.RecordAdmin(ctx, by, raw)
-	return err
+	if _, err = s.RecordAdmin(ctx, by, raw); err != nil {
+		return fmt.Errorf("%w: record an export: %w", ErrUnavailable, err) // whatever the reason, unrecorded is refused
+	}
+	return nil
 }
