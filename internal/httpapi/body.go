@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -39,6 +40,7 @@ func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) 
 	r.Body = io.NopCloser(bytes.NewReader(compact))
 	r.ContentLength = int64(len(compact))
 	r.Header.Del("Content-Encoding")
+	r.Header.Set("Content-Type", "application/json") // the binder knows one spelling
 	return nil
 }
 
@@ -95,17 +97,33 @@ func checkSchema(body []byte, schema *openapi3.Schema) error {
 	if err := decoder.Decode(&value); err != nil {
 		return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the body is not JSON"}
 	}
+	if fault, overlong := overlongList(value, schema); overlong {
+		return &audit.Rejection{Kind: audit.ErrMalformed, Faults: []audit.Fault{fault}}
+	}
 	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
 	if err == nil {
 		return nil
 	}
 	r := &audit.Rejection{Kind: audit.ErrMalformed}
 	for _, f := range schemaFaults(err) {
-		if len(r.Faults) < audit.MaxFaults {
+		if len(r.Faults) < audit.MaxFaults && !slices.Contains(r.Faults, f) { // two keywords, one rule
 			r.Faults = append(r.Faults, f)
 		}
 	}
 	return r
+}
+
+// overlongList finds a list of the body with more items than it may have. Nothing else is
+// told then: 8 MiB hold millions of items, and collecting their faults takes gigabytes.
+func overlongList(body any, schema *openapi3.Schema) (audit.Fault, bool) {
+	object, _ := body.(map[string]any)
+	for name, property := range schema.Properties {
+		list, _ := object[name].([]any)
+		if bound := property.Value.MaxItems; bound != nil && uint64(len(list)) > *bound {
+			return audit.Fault{Pointer: "/" + name, Detail: takes(property.Value)}, true
+		}
+	}
+	return audit.Fault{}, false
 }
 
 func schemaFaults(err error) []audit.Fault {
@@ -125,11 +143,8 @@ func schemaFaults(err error) []audit.Fault {
 	for _, step := range bad.JSONPointer() {
 		pointer += "/" + pointerEscaper.Replace(step)
 	}
-	if name := unknownMember.FindStringSubmatch(bad.Reason); bad.SchemaField == "properties" && name != nil {
-		if !strings.HasSuffix(pointer, "/"+pointerEscaper.Replace(name[1])) {
-			pointer += "/" + pointerEscaper.Replace(name[1])
-		}
-		return []audit.Fault{{Pointer: pointer, Detail: "is no member of this object; leave it out"}}
+	if bad.SchemaField == "properties" {
+		return []audit.Fault{{Pointer: pointer + unknownMember(bad.Reason), Detail: "is no member of this object; leave it out"}}
 	}
 	if bad.SchemaField == "required" {
 		return []audit.Fault{{Pointer: pointer, Detail: "is required"}}
@@ -137,10 +152,17 @@ func schemaFaults(err error) []audit.Fault {
 	return []audit.Fault{{Pointer: pointer, Detail: takes(bad.Schema)}}
 }
 
-var (
-	pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
-	unknownMember  = regexp.MustCompile(`^property "(.*)" is unsupported$`)
-)
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// unknownMember is the pointer's last step, which the validator tells in its reason alone.
+func unknownMember(reason string) string {
+	quoted, _ := strconv.QuotedPrefix(strings.TrimPrefix(reason, "property "))
+	name, err := strconv.Unquote(quoted)
+	if err != nil {
+		return ""
+	}
+	return "/" + pointerEscaper.Replace(name)
+}
 
 // takes says in words what a schema allows: the remedy that a problem names.
 func takes(s *openapi3.Schema) string {

@@ -38,8 +38,8 @@ type document struct {
 	operations map[*openapi3.Operation]operation
 }
 
-func loadDocument() (*document, error) {
-	spec, err := openapi3.NewLoader().LoadFromData(documentYAML)
+func loadDocument(source []byte) (*document, error) {
+	spec, err := openapi3.NewLoader().LoadFromData(source)
 	if err != nil {
 		return nil, fmt.Errorf("read the document: %w", err)
 	}

@@ -3,9 +3,11 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -126,10 +128,13 @@ func (o operation) tidyQuery(raw string) (string, error) {
 	if err != nil {
 		return "", &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the query string is not properly escaped"}
 	}
-	for name, sent := range values {
-		switch {
+	for pair := range strings.SplitSeq(raw, "&") { // in the order sent: the first at fault is named
+		escaped, _, _ := strings.Cut(pair, "=")
+		name, _ := url.QueryUnescape(escaped) // it can: ParseQuery did
+		switch sent := values[name]; {
+		case pair == "":
 		case !o.query[name]:
-			return "", audit.BadParameter(printable(name), "%s takes no parameter of this name", o.id)
+			return "", audit.BadParameter(printable(name), "%s takes %s, and nothing of this name", o.id, o.parameters())
 		case len(sent) > 1:
 			return "", audit.BadParameter(name, "%s stands %d times; send it once", name, len(sent))
 		case !validText(sent[0]):
@@ -139,6 +144,14 @@ func (o operation) tidyQuery(raw string) (string, error) {
 		}
 	}
 	return values.Encode(), nil
+}
+
+// parameters names what the operation takes, for the remedy.
+func (o operation) parameters() string {
+	if len(o.query) == 0 {
+		return "no parameters"
+	}
+	return join(slices.Sorted(maps.Keys(o.query)))
 }
 
 func checkPath(r *http.Request) error {
@@ -158,9 +171,15 @@ func printable(name string) string {
 	return strings.ToValidUTF8(name, "\uFFFD")
 }
 
+// validateParameters holds path and query against the document. Bounds are on what is
+// meant, so path values are unescaped first.
 func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string) error {
+	meant := make(map[string]string, len(pathValues))
+	for name, escaped := range pathValues {
+		meant[name], _ = url.PathUnescape(escaped) // it can: net/http did
+	}
 	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
-		Request: r, PathParams: pathValues, Route: route,
+		Request: r, PathParams: meant, Route: route,
 		Options: &openapi3filter.Options{
 			ExcludeRequestBody:  true, // read and checked by us, after the parameters
 			AuthenticationFunc:  openapi3filter.NoopAuthenticationFunc,

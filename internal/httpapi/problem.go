@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -17,6 +18,7 @@ var (
 	errNoSuchPath       = errors.New("no such path")
 	errMethodNotAllowed = errors.New("method not allowed")
 	errMediaType        = errors.New("unsupported media type")
+	errNotReady         = errors.New("not ready")
 )
 
 // problemTypes is the URL under which each type of problem is explained.
@@ -34,6 +36,7 @@ type kind struct {
 
 // kinds is the one table from errors to answers; the first match counts.
 var kinds = []kind{
+	{context.Canceled, 499, "internal", "Internal error", "the caller went away"}, // for the log alone, as proxies write it
 	{audit.ErrUnauthenticated, 401, "unauthorized", "Unauthorized", "send `Authorization: Bearer <token>`"},
 	{audit.ErrForbidden, 403, "forbidden", "Forbidden", "the token does not allow this"},
 	{errNoSuchPath, 404, "not-found", "Not found", "there is nothing at this path"},
@@ -44,8 +47,9 @@ var kinds = []kind{
 	{errMediaType, 415, "unsupported-media-type", "Unsupported media type", "send application/json, plain or with Content-Encoding: gzip"},
 	{audit.ErrUnprocessable, 422, "unprocessable-content", "Unprocessable content", "errors lists what to mend"},
 	{audit.ErrMalformed, 400, "bad-request", "Bad request", "errors lists what to mend"},
+	{errNotReady, 503, "unavailable", "Unavailable", "requests can't be served yet, or not just now"},
 	{audit.ErrOverloaded, 503, "unavailable", "Unavailable", "the service is overloaded; nothing was stored, try again shortly"},
-	{audit.ErrUnavailable, 503, "unavailable", "Unavailable", "the outcome is unknown; send the same again, with the same ids"},
+	{audit.ErrUnavailable, 503, "unavailable", "Unavailable", "the database can't be used just now; the outcome of a write is unknown, so send it again with the same ids"},
 }
 
 var internalError = kind{nil, 500, "internal", "Internal error", "something broke on our side; the request id finds it in our logs"}

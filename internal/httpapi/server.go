@@ -26,7 +26,7 @@ type Options struct {
 // New makes the handler of everything the service answers. It fails when the document
 // has an operation without a permission.
 func New(o Options) (http.Handler, error) {
-	document, err := loadDocument()
+	document, err := loadDocument(documentYAML)
 	if err != nil {
 		return nil, err
 	}
@@ -37,12 +37,15 @@ func New(o Options) (http.Handler, error) {
 
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
-	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, []byte(`{"status":"ok"}`))
-	})
-	routes.HandleFunc("GET /readyz", ready(o.Ready))
-	routes.HandleFunc("GET /openapi.yaml", serveBytes("application/yaml", documentYAML))
-	routes.HandleFunc("GET /openapi.json", serveBytes("application/json", document.json))
+	for path, show := range map[string]http.HandlerFunc{
+		"/healthz":      func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, "ok") },
+		"/readyz":       ready(o.Ready),
+		"/openapi.yaml": serveBytes("application/yaml", documentYAML),
+		"/openapi.json": serveBytes("application/json", document.json),
+	} {
+		routes.HandleFunc("GET "+path, show)
+		routes.HandleFunc(path, refuseMethod)
+	}
 	return observe(o.Log, recovered(keepPaths(routes, operations))), nil
 }
 
@@ -72,17 +75,27 @@ func keepPaths(routes, operations http.Handler) http.Handler {
 	})
 }
 
+// refuseMethod answers what isn't the GET or HEAD that a path outside the document takes.
+func refuseMethod(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", "GET, HEAD")
+	writeProblem(w, r, errMethodNotAllowed)
+}
+
 func ready(check func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		if err := check(ctx); err != nil {
-			callOf(r.Context()).failure = err
-			writeJSON(w, http.StatusServiceUnavailable, []byte(`{"status":"unavailable"}`))
+			writeProblem(w, r, fmt.Errorf("%w: %w", errNotReady, err))
 			return
 		}
-		writeJSON(w, http.StatusOK, []byte(`{"status":"ready"}`))
+		writeStatus(w, "ready")
 	}
+}
+
+// writeStatus answers a probe; one that has gone needs no answer.
+func writeStatus(w http.ResponseWriter, word string) {
+	_ = writeJSON(w, http.StatusOK, []byte(`{"status":"`+word+`"}`))
 }
 
 func serveBytes(contentType string, body []byte) http.HandlerFunc {

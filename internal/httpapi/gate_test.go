@@ -1,0 +1,137 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+func TestAnOperationWithoutAPermissionIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"x-something: else", "x-required-permission: view:everything", "x-required-permission: ''", "x-required-permission: [view:audit_logs]"} {
+		changed := bytes.Replace(documentYAML, []byte("x-required-permission: create:audit_logs"), []byte(line), 1)
+		if bytes.Equal(changed, documentYAML) {
+			t.Fatal("the document has no such permission to take away")
+		}
+		if _, err := loadDocument(changed); err == nil || !strings.Contains(err.Error(), "x-required-permission") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if _, err := loadDocument(documentYAML); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProblemTypesAreThoseOfTheDocument(t *testing.T) {
+	t.Parallel()
+	d, err := loadDocument(documentYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := d.spec.Components.Schemas["Problem"].Value.Properties["type"].Value.Description
+	titles := map[string]string{}
+	for _, k := range append(slices.Clone(kinds), internalError) {
+		if !strings.Contains(described, "`"+k.slug+"`") || k.status < 400 || k.detail == "" {
+			t.Errorf("%+v", k)
+		}
+		if known := titles[k.slug]; known != "" && known != k.title {
+			t.Errorf("%s has the titles %q and %q", k.slug, known, k.title)
+		}
+		titles[k.slug] = k.title
+	}
+}
+
+func FuzzTidyQuery(f *testing.F) {
+	for _, query := range []string{
+		"", "page=1&per_page=20", "action=&user_id=", "action=a+b%20c&start_date=2026-01-01T00:00:00+01:00", "page=1&page=2", "%70age=1&page=1",
+		"nonsense=1", "action=%00", "action=%FF", "action=%zz", "a;b", "&&", "=", "=x", "action", "action=a%26page%3D2", "page%00=1", "%FF=%FF",
+	} {
+		f.Add(query)
+	}
+	o := operation{id: "fuzz", query: map[string]bool{"page": true, "per_page": true, "action": true, "user_id": true, "start_date": true}}
+	f.Fuzz(func(t *testing.T, query string) {
+		tidy, err := o.tidyQuery(query)
+		if err != nil {
+			if p := newProblem(err, "id"); p.Status != 400 || p.Detail == "" || !utf8.ValidString(p.Parameter) || len(p.Parameter) > 3*64 {
+				t.Errorf("%q: %+v", query, p)
+			}
+			return
+		}
+		before, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatalf("%q is taken and can't be read: %v", query, err)
+		}
+		after, err := url.ParseQuery(tidy)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", query, tidy, err)
+		}
+		for name, values := range before {
+			if !o.query[name] || len(values) != 1 || after.Get(name) != values[0] || after.Has(name) != (values[0] != "") {
+				t.Errorf("%q became %q: %s", query, tidy, name)
+			}
+		}
+		for name := range after {
+			if !before.Has(name) {
+				t.Errorf("%q became %q: %s", query, tidy, name)
+			}
+		}
+	})
+}
+
+func FuzzUnknownMember(f *testing.F) {
+	for _, name := range []string{"x", "", "a/b", "a~b", `q"\`, "\n", "é", "\u2028", "0", "items", `x" is unsupported`, "\x00", "🦆"} {
+		f.Add(name)
+	}
+	d, err := loadDocument(documentYAML)
+	if err != nil {
+		f.Fatal(err)
+	}
+	schema := d.spec.Components.Schemas["NewAuditLogBatch"].Value
+	f.Fuzz(func(t *testing.T, name string) {
+		if !utf8.ValidString(name) || schema.Properties["items"].Value.Items.Value.Properties[name] != nil {
+			return
+		}
+		body, err := json.Marshal(map[string]any{"items": []any{map[string]any{"action": "a", "resourceType": "t", name: 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r *audit.Rejection
+		want := "/items/0/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+		if err := checkSchema(body, schema); !errors.As(err, &r) || len(r.Faults) != 1 || r.Faults[0].Pointer != want {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	})
+}
+
+func FuzzProblem(f *testing.F) {
+	f.Add("detail", "parameter", "id", "/pointer", 3)
+	f.Add("", "\x00\xff", "<>", "/~1", 30)
+	f.Fuzz(func(t *testing.T, detail, parameter, id, pointer string, faults int) {
+		for _, k := range append(slices.Clone(kinds), internalError) {
+			r := &audit.Rejection{Kind: k.err, Detail: detail, Parameter: parameter, ID: id}
+			for range min(max(faults, 0), 2*audit.MaxFaults) {
+				r.Faults = append(r.Faults, audit.Fault{Pointer: pointer, Detail: detail})
+			}
+			if k.err == nil {
+				r.Kind = errors.New(detail)
+			}
+			p := newProblem(r, "request")
+			if p.Status != k.status || p.Title != k.title || p.Detail == "" || p.RequestID != "request" || len(p.Errors) > audit.MaxFaults {
+				t.Errorf("%+v", p)
+			}
+			if p.Status >= 500 && (p.Detail != k.detail || p.Parameter+p.ID != "" || p.Errors != nil) {
+				t.Errorf("a fault of ours tells: %+v", p)
+			}
+			if text, err := json.Marshal(p); err != nil || !utf8.Valid(text) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
+}
