@@ -381,7 +381,7 @@ type Problem struct {
 	// Type The kind of problem, stable enough to program against. It is `https://docs.ocore.dev/audit/problems/`
 	// followed by one of `bad-request`, `unauthorized`, `forbidden`, `not-found`, `method-not-allowed`, `conflict`,
 	// `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `internal`,
-	// `unavailable`. Treat one that you don't know like its `status`: there may be more one day.
+	// `unavailable`, `http-version-not-supported`. Treat one that you don't know like its `status`: there may be more one day.
 	//
 	//
 	// Example: https://docs.ocore.dev/audit/problems/bad-request
@@ -469,6 +469,9 @@ type UnprocessableContent = Problem
 
 // UnsupportedMediaType What went wrong, in the form of RFC 9457.
 type UnsupportedMediaType = Problem
+
+// VersionNotSupported What went wrong, in the form of RFC 9457.
+type VersionNotSupported = Problem
 
 // ListAdminAuditLogsParams defines parameters for ListAdminAuditLogs.
 type ListAdminAuditLogsParams struct {
@@ -1458,6 +1461,15 @@ type UnsupportedMediaTypeApplicationProblemPlusJSONResponse struct {
 	Body Problem
 
 	Headers UnsupportedMediaTypeResponseHeaders
+}
+
+type VersionNotSupportedResponseHeaders struct {
+	XRequestID string
+}
+type VersionNotSupportedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers VersionNotSupportedResponseHeaders
 }
 
 type ListAdminAuditLogsRequestObject struct {
@@ -2687,6 +2699,23 @@ func (response ExportAuditLogs503ApplicationProblemPlusJSONResponse) VisitExport
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportAuditLogs505ApplicationProblemPlusJSONResponse struct {
+	VersionNotSupportedApplicationProblemPlusJSONResponse
+}
+
+func (response ExportAuditLogs505ApplicationProblemPlusJSONResponse) VisitExportAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(505)
 	_, err := buf.WriteTo(w)
 	return err
 }

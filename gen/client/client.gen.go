@@ -382,7 +382,7 @@ type Problem struct {
 	// Type The kind of problem, stable enough to program against. It is `https://docs.ocore.dev/audit/problems/`
 	// followed by one of `bad-request`, `unauthorized`, `forbidden`, `not-found`, `method-not-allowed`, `conflict`,
 	// `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `internal`,
-	// `unavailable`. Treat one that you don't know like its `status`: there may be more one day.
+	// `unavailable`, `http-version-not-supported`. Treat one that you don't know like its `status`: there may be more one day.
 	//
 	//
 	// Example: https://docs.ocore.dev/audit/problems/bad-request
@@ -470,6 +470,9 @@ type UnprocessableContent = Problem
 
 // UnsupportedMediaType What went wrong, in the form of RFC 9457.
 type UnsupportedMediaType = Problem
+
+// VersionNotSupported What went wrong, in the form of RFC 9457.
+type VersionNotSupported = Problem
 
 // ListAdminAuditLogsParams defines parameters for ListAdminAuditLogs.
 type ListAdminAuditLogsParams struct {
@@ -933,6 +936,7 @@ type ClientInterface interface {
 	// - a string with a NUL character or with half of a surrogate pair
 	// - a number of more than 64 characters
 	// - a value that nests deeper than 32 levels
+	// - an action that begins with `audit_log.`, as the service's own entries do
 	// - the ids `.` and `..`
 	// - an entry of more than 256 KiB
 	//
@@ -963,6 +967,7 @@ type ClientInterface interface {
 	// - a string with a NUL character or with half of a surrogate pair
 	// - a number of more than 64 characters
 	// - a value that nests deeper than 32 levels
+	// - an action that begins with `audit_log.`, as the service's own entries do
 	// - the ids `.` and `..`
 	// - an entry of more than 256 KiB
 	//
@@ -1131,6 +1136,7 @@ type ClientInterface interface {
 	// `X-Truncated: true` and a `Link` with `rel="next"` that goes on with the very next entry.
 	//
 	// An answer that breaks off in the middle ends in a connection error, never in what looks like a whole file.
+	// HTTP/1.0 can't tell the two apart, so over it an export is a 505.
 	//
 	// CSV follows RFC 4180: CRLF line ends, no byte order mark, and a header row with the columns `action`,
 	// `afterState`, `beforeState`, `createdAt`, `id`, `ipAddress`, `resourceId`, `resourceName`, `resourceType`,
@@ -1211,6 +1217,7 @@ func (c *Client) ListAdminAuditLogs(ctx context.Context, params *ListAdminAuditL
 // - a string with a NUL character or with half of a surrogate pair
 // - a number of more than 64 characters
 // - a value that nests deeper than 32 levels
+// - an action that begins with `audit_log.`, as the service's own entries do
 // - the ids `.` and `..`
 // - an entry of more than 256 KiB
 //
@@ -1251,6 +1258,7 @@ func (c *Client) CreateAdminAuditLogWithBody(ctx context.Context, contentType st
 // - a string with a NUL character or with half of a surrogate pair
 // - a number of more than 64 characters
 // - a value that nests deeper than 32 levels
+// - an action that begins with `audit_log.`, as the service's own entries do
 // - the ids `.` and `..`
 // - an entry of more than 256 KiB
 //
@@ -1489,6 +1497,7 @@ func (c *Client) GetAuditLog(ctx context.Context, id string, params *GetAuditLog
 // `X-Truncated: true` and a `Link` with `rel="next"` that goes on with the very next entry.
 //
 // An answer that breaks off in the middle ends in a connection error, never in what looks like a whole file.
+// HTTP/1.0 can't tell the two apart, so over it an export is a 505.
 //
 // CSV follows RFC 4180: CRLF line ends, no byte order mark, and a header row with the columns `action`,
 // `afterState`, `beforeState`, `createdAt`, `id`, `ipAddress`, `resourceId`, `resourceName`, `resourceType`,
@@ -2446,6 +2455,7 @@ type ClientWithResponsesInterface interface {
 	// - a string with a NUL character or with half of a surrogate pair
 	// - a number of more than 64 characters
 	// - a value that nests deeper than 32 levels
+	// - an action that begins with `audit_log.`, as the service's own entries do
 	// - the ids `.` and `..`
 	// - an entry of more than 256 KiB
 	//
@@ -2476,6 +2486,7 @@ type ClientWithResponsesInterface interface {
 	// - a string with a NUL character or with half of a surrogate pair
 	// - a number of more than 64 characters
 	// - a value that nests deeper than 32 levels
+	// - an action that begins with `audit_log.`, as the service's own entries do
 	// - the ids `.` and `..`
 	// - an entry of more than 256 KiB
 	//
@@ -2648,6 +2659,7 @@ type ClientWithResponsesInterface interface {
 	// `X-Truncated: true` and a `Link` with `rel="next"` that goes on with the very next entry.
 	//
 	// An answer that breaks off in the middle ends in a connection error, never in what looks like a whole file.
+	// HTTP/1.0 can't tell the two apart, so over it an export is a 505.
 	//
 	// CSV follows RFC 4180: CRLF line ends, no byte order mark, and a header row with the columns `action`,
 	// `afterState`, `beforeState`, `createdAt`, `id`, `ipAddress`, `resourceId`, `resourceName`, `resourceType`,
@@ -3726,6 +3738,11 @@ type ExportAuditLogsResponse503Headers struct {
 	XRequestID string
 }
 
+// ExportAuditLogsResponse505Headers the declared response headers of an HTTP 505 response for ExportAuditLogs
+type ExportAuditLogsResponse505Headers struct {
+	XRequestID string
+}
+
 type ExportAuditLogsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3743,6 +3760,8 @@ type ExportAuditLogsResponse struct {
 	ApplicationProblemJSON500 *InternalError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSON505 the response for an HTTP 505 `application/problem+json` response
+	ApplicationProblemJSON505 *VersionNotSupported
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ExportAuditLogsResponse200Headers
 	// Headers400 the parsed response headers for an HTTP 400 response
@@ -3757,6 +3776,8 @@ type ExportAuditLogsResponse struct {
 	Headers500 *ExportAuditLogsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ExportAuditLogsResponse503Headers
+	// Headers505 the parsed response headers for an HTTP 505 response
+	Headers505 *ExportAuditLogsResponse505Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3792,6 +3813,11 @@ func (r ExportAuditLogsResponse) GetApplicationProblemJSON500() *InternalError {
 // GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r ExportAuditLogsResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
+}
+
+// GetApplicationProblemJSON505 returns the response for an HTTP 505 `application/problem+json` response
+func (r ExportAuditLogsResponse) GetApplicationProblemJSON505() *VersionNotSupported {
+	return r.ApplicationProblemJSON505
 }
 
 // GetBody returns the raw response body bytes
@@ -4002,6 +4028,7 @@ func (c *ClientWithResponses) ListAdminAuditLogsWithResponse(ctx context.Context
 // - a string with a NUL character or with half of a surrogate pair
 // - a number of more than 64 characters
 // - a value that nests deeper than 32 levels
+// - an action that begins with `audit_log.`, as the service's own entries do
 // - the ids `.` and `..`
 // - an entry of more than 256 KiB
 //
@@ -4038,6 +4065,7 @@ func (c *ClientWithResponses) CreateAdminAuditLogWithBodyWithResponse(ctx contex
 // - a string with a NUL character or with half of a surrogate pair
 // - a number of more than 64 characters
 // - a value that nests deeper than 32 levels
+// - an action that begins with `audit_log.`, as the service's own entries do
 // - the ids `.` and `..`
 // - an entry of more than 256 KiB
 //
@@ -4252,6 +4280,7 @@ func (c *ClientWithResponses) GetAuditLogWithResponse(ctx context.Context, id st
 // `X-Truncated: true` and a `Link` with `rel="next"` that goes on with the very next entry.
 //
 // An answer that breaks off in the middle ends in a connection error, never in what looks like a whole file.
+// HTTP/1.0 can't tell the two apart, so over it an export is a 505.
 //
 // CSV follows RFC 4180: CRLF line ends, no byte order mark, and a header row with the columns `action`,
 // `afterState`, `beforeState`, `createdAt`, `id`, `ipAddress`, `resourceId`, `resourceName`, `resourceType`,
@@ -5593,6 +5622,13 @@ func ParseExportAuditLogsResponse(rsp *http.Response) (*ExportAuditLogsResponse,
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 505:
+		var dest VersionNotSupported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON505 = &dest
+
 	case rsp.StatusCode == 200:
 		// Content-type (text/csv) unsupported
 
@@ -5718,6 +5754,16 @@ func ParseExportAuditLogsResponse(rsp *http.Response) (*ExportAuditLogsResponse,
 			headers.XRequestID = value
 		}
 		response.Headers503 = &headers
+	case rsp.StatusCode == 505:
+		var headers ExportAuditLogsResponse505Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers505 = &headers
 	}
 
 	return response, nil

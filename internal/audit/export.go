@@ -74,7 +74,11 @@ func (s *Service) recordExport(ctx context.Context, organization string, by Prin
 	if err != nil {
 		return fmt.Errorf("record an export: %w", err)
 	}
-	if _, err = s.RecordAdmin(ctx, by, raw); err != nil {
+	admitted, err := AdmitAdmin(raw)
+	if err != nil {
+		return fmt.Errorf("record an export: %w", err)
+	}
+	if _, err = s.recordEntry(ctx, AdminOrganization, by, admitted); err != nil {
 		return fmt.Errorf("%w: record an export: %w", ErrUnavailable, err) // whatever the reason, unrecorded is refused
 	}
 	return nil

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // Store keeps trails. Implementations return the sentinels of errors.go, and nothing of
@@ -68,11 +69,20 @@ func (s *Service) RecordOne(ctx context.Context, organization string, by Princip
 	return s.recordEntry(ctx, organization, by, entry)
 }
 
+// ownActions begins the actions of the entries that the service itself records in the
+// admin trail; nobody else may, or they could make up an export that never was.
+const ownActions = "audit_log."
+
 // RecordAdmin stores an admin entry, an open JSON object.
 func (s *Service) RecordAdmin(ctx context.Context, by Principal, raw []byte) (Receipt, error) {
 	entry, err := AdmitAdmin(raw)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if strings.HasPrefix(entry.Action, ownActions) {
+		return Receipt{}, &Rejection{Kind: ErrUnprocessable, Faults: []Fault{{
+			Pointer: "/action", Detail: "begins with " + ownActions + ", as the service's own entries do; choose another",
+		}}}
 	}
 	return s.recordEntry(ctx, AdminOrganization, by, entry)
 }

@@ -170,3 +170,13 @@ func TestSearchCombinesWithActionAndCountsExactly(t *testing.T) {
 		}
 	}
 }
+
+// Only the service itself says that there was an export.
+func TestAnExportCannotBeMadeUp(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	a := post(t, s, testkit.Operator(), "/admin/audit-logs", `{"action":"audit_log.exported","organizationId":"acme"}`)
+	if told := pointers(a.problem(t, http.StatusUnprocessableEntity)); !slices.Equal(told, []string{"/action"}) {
+		t.Errorf("faults at %q", told)
+	}
+}

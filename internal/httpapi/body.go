@@ -52,7 +52,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case len(encodings) == 1 && strings.EqualFold(encodings[0], "gzip"):
 		plain, err := gzip.NewReader(from)
 		if err != nil {
-			return nil, unreadable(err)
+			return nil, unreadable(err, "is not the gzip that Content-Encoding says")
 		}
 		from = plain
 	default:
@@ -60,7 +60,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	raw, err := io.ReadAll(io.LimitReader(from, audit.MaxBodyBytes+1))
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, unreadable(err, "broke off")
 	}
 	if len(raw) > audit.MaxBodyBytes {
 		return nil, audit.ErrTooLarge
@@ -68,12 +68,12 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return raw, nil
 }
 
-func unreadable(err error) error {
+func unreadable(err error, how string) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return audit.ErrTooLarge
 	}
-	shown := &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the body could not be read: it broke off, or is not the gzip that it claims to be"}
+	shown := &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the body could not be read: it " + how}
 	return fmt.Errorf("%w: %w", shown, err)
 }
 

@@ -10,6 +10,7 @@ import (
 type call struct {
 	requestID    string
 	operation    string
+	framed       bool   // the answer's end can be told from a cut: HTTP/1.1 and later
 	path         string // as it was sent, escaped: links repeat it
 	principal    audit.Principal
 	organization string // "" for operations on the admin trail

@@ -157,6 +157,8 @@ func TestTheDocumentStatesTheBoundsThatAreKept(t *testing.T) {
 		"faults of a problem":      {items("Problem", "errors"), audit.MaxFaults},
 		"least items of a batch":   {schemas["NewAuditLogBatch"].Value.Properties["items"].Value.MinItems, 1},
 		"limit of the admin trail": {uint64(*adminLimit(t)), 100},
+		"bytes of an entry":        {256 << 10, audit.MaxEntryBytes},
+		"bytes of a body":          {8 << 20, audit.MaxBodyBytes},
 	} {
 		if bound[0] != bound[1] {
 			t.Errorf("%s: the document says %d, the service %d", name, bound[0], bound[1])

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/testkit"
 )
 
@@ -336,5 +337,15 @@ func administer(t testing.TB, s *testkit.Service, statement string) {
 	elsewhere.Path = "/postgres"
 	if _, err := testkit.Connect(t, elsewhere.String()).Exec(t.Context(), statement); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Over HTTP/1.0 the end of the connection is the end of the body, cut or not.
+func TestAnExportNeedsHTTP11(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	a := raw(t, s, "GET "+httpapi.BasePath+"/audit-logs/export HTTP/1.0\r\nAuthorization: Bearer "+testkit.Token(t, ada)+"\r\n\r\n")
+	if p := a.problem(t, http.StatusHTTPVersionNotSupported); !strings.Contains(*p.Detail, "proxy") {
+		t.Errorf("no remedy in %q", *p.Detail)
 	}
 }

@@ -83,7 +83,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 // identify fills in the call's principal and organization.
 func (g *gate) identify(r *http.Request, op operation) error {
 	c := callOf(r.Context())
-	c.operation, c.path = op.id, r.URL.EscapedPath()
+	c.operation, c.path, c.framed = op.id, r.URL.EscapedPath(), r.ProtoAtLeast(1, 1)
 	principal, err := g.authenticator.Authenticate(r.Context(), r.Header.Values("Authorization"))
 	if err != nil {
 		return err

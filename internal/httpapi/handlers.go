@@ -92,6 +92,10 @@ func (h *handlers) CreateAdminAuditLog(ctx context.Context, r api.CreateAdminAud
 }
 
 func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsRequestObject) (api.ExportAuditLogsResponseObject, error) {
+	c := callOf(ctx)
+	if !c.framed {
+		return nil, errHTTPVersion
+	}
 	p := r.Params
 	f, err := dates{p.StartDate, p.EndDate}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
@@ -103,7 +107,6 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 	if format == "" {
 		format = string(api.ExportFormatJSON)
 	}
-	c := callOf(ctx)
 	export, err := h.service.Export(ctx, c.organization, c.principal, f, text(p.Cursor), format)
 	if err != nil {
 		return nil, err

@@ -140,7 +140,11 @@ func logRequest(log *slog.Logger, r *http.Request, c *call, status int, took tim
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("error", c.failure.Error()))
 	}
-	log.LogAttrs(context.WithoutCancel(r.Context()), logLevel(status), "request", attributes...)
+	level := logLevel(status)
+	if c.failure != nil && status < http.StatusBadRequest {
+		level = slog.LevelError // broke off after it had begun well
+	}
+	log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
 }
 
 // recovered answers a panic as an unknown error. [http.ErrAbortHandler] is on purpose

@@ -25,11 +25,24 @@ history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'e
 SELECT 'it is, or may become, a superuser' FROM roles WHERE rolsuper
 UNION SELECT 'it bypasses row-level security, or may' FROM roles WHERE rolbypassrls
 UNION SELECT 'it owns, or may become the owner of, ' || relname FROM history JOIN roles ON roles.oid = relowner
-UNION SELECT 'it may ' || privilege || ' ' || relname FROM roles, history, unnest(ARRAY['DELETE', 'TRUNCATE']) AS privilege
+UNION SELECT 'it may make roles, and so become any' FROM roles WHERE rolcreaterole
+UNION SELECT 'it may replicate, and so copy every row' FROM roles WHERE rolreplication
+UNION SELECT 'it owns, or may become the owner of, the database' FROM pg_database JOIN roles ON roles.oid = datdba
+  WHERE datname = current_database()
+UNION SELECT 'it owns, or may become the owner of, the schema ' || nspname FROM pg_namespace JOIN roles ON roles.oid = nspowner
+  WHERE pg_namespace.oid IN (SELECT relnamespace FROM history)
+UNION SELECT 'it is a member of ' || rolname FROM roles
+  WHERE rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_write_all_data')
+UNION SELECT 'row-level security is off for ' || relname FROM history
+  WHERE relname <> 'admin_search' AND NOT (relrowsecurity AND relforcerowsecurity)
+UNION SELECT 'row-level security has no policy for ' || relname FROM history
+  WHERE relname <> 'admin_search' AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = history.oid AND polcmd = '*')
+UNION SELECT 'it may ' || privilege || ' ' || relname FROM roles, history, unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER', 'REFERENCES']) AS privilege
   WHERE has_table_privilege(roles.oid, history.oid, privilege)
 UNION SELECT 'it may UPDATE ' || relname FROM roles, history
   WHERE relname <> 'heads' AND has_any_column_privilege(roles.oid, history.oid, 'UPDATE')
-UNION SELECT 'it may not INSERT into entries' WHERE NOT has_table_privilege('entries', 'INSERT')`
+UNION SELECT 'it may not INSERT into entries' WHERE NOT has_table_privilege('entries', 'INSERT')
+ORDER BY 1`
 
 // CheckServing fails unless the login can serve and can't alter history. The error says
 // what is wrong with it.

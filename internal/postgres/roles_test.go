@@ -294,12 +294,21 @@ func TestCheckServingRefusesWhoeverCouldAlterHistory(t *testing.T) {
 		{"DELETE of heads", "", "GRANT ocore_audit_serving TO %[1]s; GRANT DELETE ON heads TO %[1]s", "DELETE heads"},
 		{"TRUNCATE of tiles that another role has", "NOINHERIT", "GRANT ocore_audit_serving TO %[1]s; CREATE ROLE %[1]s_group; GRANT %[1]s_group TO %[1]s; GRANT TRUNCATE ON tiles TO %[1]s_group", "TRUNCATE tiles"},
 		{"pg_write_all_data", "", "GRANT ocore_audit_serving, pg_write_all_data TO %[1]s", "UPDATE entries"},
+		{"CREATEROLE", "CREATEROLE", "GRANT ocore_audit_serving TO %[1]s", "make roles"},
+		{"REPLICATION", "REPLICATION", "GRANT ocore_audit_serving TO %[1]s", "replicate"},
+		{"programs of the server", "", "GRANT ocore_audit_serving, pg_execute_server_program TO %[1]s", "pg_execute_server_program"},
+		{"TRIGGER on entries", "", "GRANT ocore_audit_serving TO %[1]s; GRANT TRIGGER ON entries TO %[1]s", "TRIGGER entries"},
+		// What follows changes the database; the next line takes it back.
+		{"the database's owner", "", "GRANT ocore_audit_serving TO %[1]s; ALTER DATABASE %[2]s OWNER TO %[1]s", "owner of, the database"},
+		{"the schema's owner", "", "GRANT ocore_audit_serving TO %[1]s; ALTER DATABASE %[2]s OWNER TO owner; ALTER SCHEMA public OWNER TO %[1]s", "the schema public"},
+		{"a table without forced row-level security", "", "GRANT ocore_audit_serving TO %[1]s; ALTER SCHEMA public OWNER TO pg_database_owner; ALTER TABLE entries NO FORCE ROW LEVEL SECURITY", "off for entries"},
+		{"a table without a policy", "", "GRANT ocore_audit_serving TO %[1]s; ALTER TABLE entries FORCE ROW LEVEL SECURITY; DROP POLICY one_organization ON tiles", "no policy for tiles"},
 	} {
 		login := fmt.Sprintf("%s_login_%d", d.Name, i)
 		mustExec(t, conn, "CREATE ROLE "+login+" LOGIN PASSWORD 'secret' "+c.attributes)
 		t.Cleanup(func() { dropRoles(t, d.SuperuserURL, login+"_group", login) })
 		if c.grants != "" {
-			if _, err := conn.PgConn().Exec(t.Context(), fmt.Sprintf(c.grants, login)).ReadAll(); err != nil {
+			if _, err := conn.PgConn().Exec(t.Context(), fmt.Sprintf(c.grants, login, d.Name)).ReadAll(); err != nil {
 				t.Fatalf("%s: %v", c.what, err)
 			}
 		}
