@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,7 @@ recorded in the platform's admin trail. A file is complete or isn't there.`,
 		RunE: func(c *cobra.Command, _ []string) error { return flags.run(c.Context(), c.OutOrStdout()) },
 	}
 	f := c.Flags()
-	f.StringVar(&flags.url, "url", "http://127.0.0.1:8080/api", "base address of the API")
+	f.StringVar(&flags.url, "url", "http://127.0.0.1:8080", "where the service is")
 	f.StringVar(&flags.token, "token", "", "bearer token; without one, a development token of the data folder")
 	f.StringVar(&flags.dataDir, "data-dir", ".data", "folder whose development secret signs that token")
 	f.StringVar(&flags.organization, "organization", "", "organization, where the token has several")
@@ -87,7 +88,7 @@ func (e *exportFlags) client() (*client.Client, error) {
 			return nil, err
 		}
 	}
-	return client.NewClient(e.url, client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
+	return client.NewClient(strings.TrimSuffix(e.url, "/")+"/api", client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
 		r.Header.Set("Authorization", "Bearer "+e.token)
 		return nil
 	}))

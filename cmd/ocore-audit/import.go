@@ -37,14 +37,20 @@ time, which becomes createdAt (importedAt keeps the time of the import); so a tr
 be empty, or end no later than the first new record. Ids come from the records: a second
 run, or one after a crash, stores nothing twice. A record that can't be imported goes
 with its place and the reason into the rejects file and stops nothing; the exit code is
-then 3.
+then 3. What was stored stays, and a trail only grows forward: older records that are
+mended later can't follow newer ones. --dry-run says beforehand what would be rejected.
 
 Without --database-url the PostgreSQL in the data folder is used, beside a running
 "ocore-audit run" or alone.`,
 		Example: `  ocore-audit import --format cloudtrail ./cloudtrail/
   ocore-audit import --format ocore --organization acme export.csv
   zcat history.ndjson.gz | ocore-audit import --format ndjson -`,
-		RunE: func(c *cobra.Command, args []string) error { return flags.run(c.Context(), args, c.InOrStdin()) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("organization") && flags.organization == "" {
+				return usage("--organization is empty")
+			}
+			return flags.run(c.Context(), args, c.InOrStdin())
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&flags.format, "format", "", "form of the records: cloudtrail, ocore or ndjson")
@@ -52,13 +58,15 @@ Without --database-url the PostgreSQL in the data folder is used, beside a runni
 	f.StringVar(&flags.databaseURL, "database-url", "", "PostgreSQL URL of the serving login")
 	f.StringVar(&flags.dataDir, "data-dir", ".data", "folder of the own PostgreSQL")
 	f.StringVar(&flags.recordedBy, "recorded-by", "import", "recordedBy of the entries")
-	f.StringVar(&flags.rejects, "rejects", "import.rejects.ndjson", "file for records that were rejected, made when there are any")
+	f.StringVar(&flags.rejects, "rejects", "import.rejects.ndjson", "file that records that were rejected are added to")
+	f.BoolVar(&flags.dryRun, "dry-run", false, "only read and check the records; store nothing")
 	flags.log.add(c, "warn")
 	return c
 }
 
 type importFlags struct {
 	format, organization, databaseURL, dataDir, recordedBy, rejects string
+	dryRun                                                          bool
 	log                                                             logFlags
 }
 
@@ -90,6 +98,10 @@ func (i *importFlags) run(ctx context.Context, paths []string, stdin io.Reader) 
 	if err != nil {
 		return err
 	}
+	if i.dryRun {
+		fmt.Printf("%s: %s could be imported, %d rejected\n", i.organization, plural(len(records), "record", "records"), len(rejected))
+		return i.writeRejects(rejected)
+	}
 	db, err := openDatabase(ctx, i.databaseURL, i.dataDir, log)
 	if err != nil {
 		return err
@@ -97,15 +109,18 @@ func (i *importFlags) run(ctx context.Context, paths []string, stdin io.Reader) 
 	defer func() { err = errors.Join(err, db.stop()) }()
 	store, err := postgres.Open(ctx, postgres.Options{URL: db.url, Log: log})
 	if err != nil {
-		return err
+		return usage("%s", err)
 	}
 	defer store.Close()
+	if err := store.CheckServing(ctx); err != nil {
+		return err
+	}
 	load := &load{
 		service: audit.NewService(store), organization: i.organization,
 		by: audit.Principal{Subject: i.recordedBy}, rejected: rejected, bar: progress(len(records)),
 	}
 	if err := load.all(ctx, records); err != nil {
-		return fmt.Errorf("after %s: %w; run it again to go on", plural(load.stored+load.known, "record", "records"), err)
+		return fmt.Errorf("after at least %s: %w; run it again to go on", plural(load.stored+load.known, "record", "records"), err)
 	}
 	fmt.Printf("%s: %d stored, %d known already, %d rejected\n", i.organization, load.stored, load.known, len(load.rejected))
 	return i.writeRejects(load.rejected)
@@ -124,7 +139,7 @@ func (i *importFlags) writeRejects(rejected []importer.Rejected) error {
 	if len(rejected) == 0 {
 		return nil
 	}
-	file, err := os.OpenFile(i.rejects, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(i.rejects, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -179,7 +194,7 @@ func (l *load) batch(ctx context.Context, records []importer.Record) error {
 		return err
 	}
 	if len(records) == 1 {
-		l.rejected = append(l.rejected, importer.Rejected{Place: records[0].Place, Reason: refused.Error()})
+		l.rejected = append(l.rejected, importer.Rejected{Place: records[0].Place, Reason: refused.Detail, Raw: recordText(records[0])})
 		return nil
 	}
 	for _, record := range records {
@@ -188,6 +203,16 @@ func (l *load) batch(ctx context.Context, records []importer.Record) error {
 		}
 	}
 	return nil
+}
+
+// recordText shows a record that was understood and yet refused as the entry that it
+// would have become.
+func recordText(record importer.Record) []byte {
+	entry, err := audit.Admit(record.Draft, "")
+	if err != nil {
+		return nil
+	}
+	return append(entry.Content, '}')
 }
 
 func (l *load) commit(ctx context.Context, records []importer.Record) error {

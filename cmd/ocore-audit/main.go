@@ -41,11 +41,15 @@ func main() {
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	root := newRoot()
+	understood := false
+	root := newRoot(&understood)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if !understood {
+		err = &exitError{exitUsage, err} // cobra's own: an unknown command, too many arguments
 	}
 	fmt.Fprintln(os.Stderr, "ocore-audit:", err)
 	var exit *exitError

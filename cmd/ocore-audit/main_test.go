@@ -242,7 +242,7 @@ func TestImportThatWasKilledGoesOn(t *testing.T) {
 	if want := fmt.Sprintf("acme: %d stored, %d known already, 0 rejected\n", lines-halfway, halfway); said != want {
 		t.Errorf("the second run says %q, want %q", said, want)
 	}
-	exported := items(t, output(t, dir, "export", "--url", s.url+"/api"))
+	exported := items(t, output(t, dir, "export", "--url", s.url))
 	seen := map[string]bool{}
 	for i, item := range exported {
 		if want := float64(lines - 1 - i); item["position"] != want {
@@ -270,15 +270,15 @@ func TestWhatIsExportedCanBeImported(t *testing.T) {
 		t.Fatal(err)
 	}
 	output(t, dir, "import", "--format", "ndjson", "history.ndjson")
-	original := twelve(t, output(t, dir, "export", "--url", s.url+"/api"))
+	original := twelve(t, output(t, dir, "export", "--url", s.url))
 	if len(original) != 3 || !strings.Contains(original[2], `{"b":1.10,"a":12345678901234567890}`) {
 		t.Fatalf("exported %q", original)
 	}
 	for _, format := range []string{"json", "csv"} {
 		file := "trail." + format
-		output(t, dir, "export", "--url", s.url+"/api", "--format", format, "-o", file)
+		output(t, dir, "export", "--url", s.url, "--format", format, "-o", file)
 		output(t, dir, "import", "--format", "ocore", "--organization", format, file)
-		again := twelve(t, output(t, dir, "export", "--url", s.url+"/api", "--organization", format))
+		again := twelve(t, output(t, dir, "export", "--url", s.url, "--organization", format))
 		if !slices.Equal(again, original) {
 			t.Errorf("by %s: got\n%q, want\n%q", format, again, original)
 		}
@@ -302,7 +302,11 @@ func TestCustomersFilesCanBeImported(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	said, code := try(t, dir, "import", "--format", "ocore", "page.json", "export.csv")
+	said, code := try(t, dir, "import", "--dry-run", "--format", "ocore", "page.json", "export.csv")
+	if code != exitRejected || !strings.Contains(said, "2 records could be imported, 1 rejected") {
+		t.Fatalf("dry, it exits with %d: %s", code, said)
+	}
+	said, code = try(t, dir, "import", "--format", "ocore", "page.json", "export.csv")
 	if code != exitRejected || !strings.Contains(said, "2 stored, 0 known already, 1 rejected") {
 		t.Fatalf("exits with %d: %s", code, said)
 	}
@@ -310,7 +314,7 @@ func TestCustomersFilesCanBeImported(t *testing.T) {
 	if err != nil || !bytes.Contains(rejects, []byte("export.csv:3")) {
 		t.Errorf("rejects: %s, %v", rejects, err)
 	}
-	got := items(t, output(t, dir, "export", "--url", s.url+"/api"))
+	got := items(t, output(t, dir, "export", "--url", s.url))
 	if len(got) != 2 || got[0]["createdAt"] != "2025-05-06T05:05:05.250000Z" || got[1]["userName"] != "Ada" || got[1]["resourceName"] != nil {
 		t.Errorf("exported %v", got)
 	}
@@ -359,6 +363,12 @@ func TestWrongUsageExitsWithTwo(t *testing.T) {
 		{"import", "--format", "ndjson", "--database-url", "postgres://127.0.0.1:1/x"},
 		{"export", "--format", "xml", "--token", "x"},
 		{"healthcheck", "--nonsense"},
+		{"nosuch"},
+		{"run", "extra"},
+		{"token"}, // no service has run in this folder
+		{"token", "--subject", ""},
+		{"import", "--format", "ndjson", "--organization", ""},
+		{"serve", "--database-url", "postgres://%zz", "--auth-secret-file", "x"},
 	} {
 		if out, code := try(t, dir, args...); code != exitUsage {
 			t.Errorf("%v exits with %d: %s", args, code, out)
@@ -379,7 +389,7 @@ func TestVariablesSetFlags(t *testing.T) {
 func TestHelpTeaches(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
-	for _, c := range newRoot().Commands() {
+	for _, c := range newRoot(new(bool)).Commands() {
 		help := output(t, dir, c.Name(), "--help")
 		for line := range strings.Lines(help) {
 			if strings.Contains(line, "--") && strings.HasPrefix(strings.TrimSpace(line), "-") &&

@@ -16,8 +16,8 @@ func newMigrate() *cobra.Command {
 		Long: `Bring a database's schema to this version, as its owner. Running it again changes nothing,
 and several may run at once.
 
-The owner's login needs CREATE on the database and, the first time, either CREATEROLE or
-the two roles made for it:
+The owner's login needs to own the database (or CREATE on it and on its schema public)
+and, the first time, either CREATEROLE or the two roles made for it:
 
   CREATE ROLE ocore_audit_serving NOLOGIN;
   CREATE ROLE ocore_audit_worker NOLOGIN;

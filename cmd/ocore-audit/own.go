@@ -41,10 +41,21 @@ func (o own) secret(name string) (string, error) {
 	return text, os.WriteFile(path, []byte(text+"\n"), 0o600)
 }
 
-// developmentSecret is the HS256 secret that `run` trusts and `token` signs with.
-func (o own) developmentSecret() ([]byte, error) {
-	text, err := o.secret("development.secret")
+const developmentSecret = "development.secret"
+
+// makeDevelopmentSecret is for `run`, which trusts what is signed with it.
+func (o own) makeDevelopmentSecret() ([]byte, error) {
+	text, err := o.secret(developmentSecret)
 	return []byte(text), err
+}
+
+// developmentSecret is for those who sign: in a folder that no service has used, a token
+// would be made that nobody accepts.
+func (o own) developmentSecret() ([]byte, error) {
+	if _, err := os.Stat(filepath.Join(o.dir, developmentSecret)); err != nil {
+		return nil, usage("no service has run in %s; start one there with ocore-audit run, or name its folder with --data-dir", o.dir)
+	}
+	return o.makeDevelopmentSecret()
 }
 
 // database is a PostgreSQL of our own, migrated, with its logins.

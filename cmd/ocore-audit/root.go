@@ -4,7 +4,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newRoot() *cobra.Command {
+// newRoot makes the command. understood becomes true once the arguments made sense.
+func newRoot(understood *bool) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ocore-audit",
 		Short: "An audit trail service: who did what, when and to which resource",
@@ -27,6 +28,7 @@ were rejected (the rejects file says which, and why).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			*understood = true
 			return applyVariables(c)
 		},
 	}

@@ -91,7 +91,7 @@ func (r *runFlags) trust(s *service) error {
 		s.started = func(_ string, trails *audit.Service) error { return r.fill(trails) }
 		return err
 	}
-	secret, err := own{r.dataDir}.developmentSecret()
+	secret, err := own{r.dataDir}.makeDevelopmentSecret()
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 // how long readiness already says no while new ones are still served.
 const (
 	drainTimeout = 20 * time.Second
-	drainNotice  = 200 * time.Millisecond
+	drainNotice  = 2 * time.Second
 )
 
 // serverFlags are the settings of `serve` and `run`.
@@ -51,8 +51,8 @@ serve refuses to start as one that could alter history. Several instances may se
 database.
 
 GET /healthz says that the process lives, GET /readyz that the database answers and has
-this version's schema. SIGTERM lets requests finish (at most 20 s); a second one ends at
-once.`,
+this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests finish
+(at most 20 s); a second one ends at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if flags.databaseURL == "" {
@@ -66,7 +66,7 @@ once.`,
 			if err != nil {
 				return err
 			}
-			s := &service{listen: flags.listen, authenticator: verifier, log: log}
+			s := &service{listen: flags.listen, authenticator: verifier, log: log, notice: drainNotice}
 			return s.serve(c.Context(), flags.databaseURL)
 		},
 	}
@@ -79,6 +79,7 @@ type service struct {
 	listen        string
 	authenticator httpapi.Authenticator
 	log           *slog.Logger
+	notice        time.Duration                                // between saying that it drains and refusing connections
 	started       func(address string, s *audit.Service) error // called once requests are accepted
 	draining      atomic.Bool
 }
@@ -87,7 +88,7 @@ type service struct {
 func (s *service) serve(ctx context.Context, databaseURL string) error {
 	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log})
 	if err != nil {
-		return err
+		return usage("%s", err)
 	}
 	defer store.Close()
 	if err := store.CheckServing(ctx); err != nil {
@@ -135,7 +136,7 @@ func (s *service) ready(store *postgres.Store) func(context.Context) error {
 func (s *service) drain(server *http.Server) error {
 	s.draining.Store(true)
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "draining")
-	time.Sleep(drainNotice)
+	time.Sleep(s.notice)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	err := server.Shutdown(ctx)

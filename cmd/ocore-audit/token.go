@@ -42,6 +42,9 @@ configured, no token is made: ask its issuer.`,
 			if lifetime <= 0 || lifetime > maxDevelopmentLifetime {
 				return usage("--lifetime takes up to %s", maxDevelopmentLifetime)
 			}
+			if subject == "" || len(organizations) == 0 {
+				return usage("--subject and --organization must not be empty")
+			}
 			principal, err := principalFrom(subject, name, organizations, permissions)
 			if err != nil {
 				return err

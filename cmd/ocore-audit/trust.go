@@ -38,7 +38,11 @@ func (t *trustFlags) issuers() ([]auth.Issuer, error) {
 			return nil, usage("--auth-config: %s", err)
 		}
 		defer file.Close()
-		return auth.ParseTrust(file)
+		issuers, err := auth.ParseTrust(file)
+		if err != nil {
+			return nil, usage("--auth-config: %s", err)
+		}
+		return issuers, nil
 	case t.secretFile != "" && t.keySetFile != "":
 		return nil, usage("--auth-secret-file and --auth-key-set-file exclude each other; --auth-config takes several issuers")
 	case t.secretFile != "":
