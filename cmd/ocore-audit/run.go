@@ -86,7 +86,7 @@ func (r *runFlags) run(ctx context.Context) error {
 // prints one.
 func (r *runFlags) trust(s *service) error {
 	if r.server.trust.given() {
-		verifier, err := r.server.trust.verifier()
+		verifier, err := r.server.trust.verifier(s.log)
 		s.authenticator = verifier
 		s.started = func(_ string, trails *audit.Service) error { return r.fill(trails) }
 		return err

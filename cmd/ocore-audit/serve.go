@@ -62,7 +62,7 @@ this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests 
 			if err != nil {
 				return err
 			}
-			verifier, err := flags.trust.verifier()
+			verifier, err := flags.trust.verifier(log)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"time"
 
@@ -53,7 +55,7 @@ func (t *trustFlags) issuers() ([]auth.Issuer, error) {
 	return nil, usage("whose tokens shall be accepted? Set --auth-config, --auth-secret-file or --auth-key-set-file")
 }
 
-func (t *trustFlags) verifier() (*auth.Verifier, error) {
+func (t *trustFlags) verifier(log *slog.Logger) (*auth.Verifier, error) {
 	issuers, err := t.issuers()
 	if err != nil {
 		return nil, err
@@ -61,6 +63,9 @@ func (t *trustFlags) verifier() (*auth.Verifier, error) {
 	verifier, err := auth.NewVerifier(issuers, time.Now)
 	if err != nil {
 		return nil, usage("%s", err)
+	}
+	for _, key := range verifier.Ignored() {
+		log.LogAttrs(context.Background(), slog.LevelWarn, "a key can't verify tokens here and is ignored", slog.String("key", key))
 	}
 	return verifier, nil
 }

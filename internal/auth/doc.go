@@ -8,10 +8,10 @@
 // members, "crit" and padded base64. So signature.go is its only importer in this
 // module, and replacing it is a change to that file.
 //
-// To add an algorithm: add it to algorithms in trust.go and give parseKey in keys.go
-// the key type that means it. A key has one algorithm (RFC 8725, section 3.1), so an
-// algorithm that shares a key type with another (PS256 with RS256) needs the key's
-// "alg" to decide.
+// To add an algorithm: add it to algorithms in trust.go and give jwk.algorithm and
+// parseKey in keys.go the key type that means it. A key has one algorithm (RFC 8725,
+// section 3.1), so an algorithm that shares a key type with another (PS256 with RS256)
+// needs the key's "alg" to decide.
 //
 // To read another claim: add its name and default to [ClaimNames], and a line to
 // principal in claims.go. To trust a new kind of key source: add it to [Issuer] and to

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"ocore.dev/audit/internal/audit"
 )
@@ -28,20 +29,21 @@ type key struct {
 	material  any // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// loadKeys reads and checks the keys of an issuer whose settings were checked.
-func (i Issuer) loadKeys() ([]key, error) {
+// loadKeys reads and checks the keys of an issuer whose settings were checked. ignored
+// has a line for each key that verifies nothing here.
+func (i Issuer) loadKeys() (keys []key, ignored []string, err error) {
 	if i.KeySetFile != "" {
-		keys, err := i.loadKeySet()
+		keys, ignored, err = i.loadKeySet()
 		if err != nil {
-			return nil, fmt.Errorf("key_set_file: %w", err)
+			return nil, nil, fmt.Errorf("key_set_file: %w", err)
 		}
-		return keys, nil
+		return keys, ignored, nil
 	}
 	secret, err := i.loadSecret()
 	if err != nil {
-		return nil, fmt.Errorf("secret_file: %w", err)
+		return nil, nil, fmt.Errorf("secret_file: %w", err)
 	}
-	return []key{{algorithm: "HS256", material: secret}}, nil
+	return []key{{algorithm: "HS256", material: secret}}, nil, nil
 }
 
 func (i Issuer) loadSecret() ([]byte, error) {
@@ -66,28 +68,61 @@ func (i Issuer) loadSecret() ([]byte, error) {
 	return secret, nil
 }
 
-func (i Issuer) loadKeySet() ([]key, error) {
+func (i Issuer) loadKeySet() (keys []key, ignored []string, err error) {
 	text, err := readFile(i.KeySetFile)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	keys, err := parseKeySet(text)
+	members, err := parseKeySet(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for n, k := range keys {
-		if err := i.checkKey(k, keys[:n]); err != nil {
-			return nil, fmt.Errorf("keys[%d]: %w", n, err)
+	for n, j := range members {
+		if err := j.checkPublic(); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", j.name(n), err)
 		}
+		algorithm, err := i.algorithmOf(j)
+		if err != nil {
+			ignored = append(ignored, j.name(n)+": "+err.Error())
+			continue
+		}
+		k, err := parseKey(j, algorithm)
+		if err == nil {
+			err = i.checkKey(k, keys)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", j.name(n), err)
+		}
+		keys = append(keys, k)
 	}
-	return keys, nil
+	if len(keys) == 0 {
+		return nil, nil, fmt.Errorf("no key in it verifies tokens here; add a public signature key for %s (%s)",
+			strings.Join(i.Algorithms, ", "), strings.Join(ignored, "; "))
+	}
+	return keys, ignored, nil
+}
+
+// algorithmOf is the algorithm that j is for; the error says why j verifies nothing here.
+// Such a key is ignored (RFC 7517, section 5): issuers publish keys for encryption or of
+// newer types in the same set, and those must not keep the service from starting.
+func (i Issuer) algorithmOf(j jwk) (string, error) {
+	if err := j.checkUse(); err != nil {
+		return "", err
+	}
+	algorithm, err := j.algorithm()
+	switch {
+	case err != nil:
+		return "", err
+	case j["alg"] != nil && j.text("alg") != algorithm:
+		return "", fmt.Errorf("alg is %q, not %s", j.text("alg"), algorithm)
+	case !slices.Contains(i.Algorithms, algorithm):
+		return "", fmt.Errorf("it is for %s, which is not among the issuer's algorithms", algorithm)
+	}
+	return algorithm, nil
 }
 
 // checkKey makes sure that a token can mean k, and k alone.
 func (i Issuer) checkKey(k key, others []key) error {
-	if !slices.Contains(i.Algorithms, k.algorithm) {
-		return fmt.Errorf("its algorithm is %s; add that to algorithms, or remove the key", k.algorithm)
-	}
 	if i.RequireKID && k.id == "" {
 		return errors.New("has no kid, but require_kid is set; give it one")
 	}
@@ -103,7 +138,7 @@ func (i Issuer) checkKey(k key, others []key) error {
 }
 
 // parseKeySet reads a JWK set (RFC 7517, section 5).
-func parseKeySet(text []byte) ([]key, error) {
+func parseKeySet(text []byte) ([]jwk, error) {
 	object, err := audit.CompactObject(nil, text, audit.MaxDepth)
 	if err != nil {
 		return nil, fmt.Errorf("JWK set%w", err)
@@ -112,18 +147,13 @@ func parseKeySet(text []byte) ([]key, error) {
 	if err := json.Unmarshal(object, &set); err != nil {
 		return nil, err
 	}
-	var members []jwk
-	if err := json.Unmarshal(set["keys"], &members); err != nil {
+	var keys []jwk
+	err = json.Unmarshal(set["keys"], &keys)
+	if err != nil || slices.ContainsFunc(keys, func(j jwk) bool { return j == nil }) {
 		return nil, errors.New(`not a JWK set: "keys" must be an array of objects`)
 	}
-	if len(members) == 0 || len(members) > maxKeys {
-		return nil, fmt.Errorf("has %d keys; 1 to %d are allowed", len(members), maxKeys)
-	}
-	keys := make([]key, len(members))
-	for n, jwk := range members {
-		if keys[n], err = parseKey(jwk); err != nil {
-			return nil, fmt.Errorf("keys[%d]: %w", n, err)
-		}
+	if len(keys) == 0 || len(keys) > maxKeys {
+		return nil, fmt.Errorf("has %d keys; 1 to %d are allowed", len(keys), maxKeys)
 	}
 	return keys, nil
 }
@@ -131,56 +161,76 @@ func parseKeySet(text []byte) ([]key, error) {
 // jwk is one JSON Web Key (RFC 7517, section 4).
 type jwk map[string]json.RawMessage
 
-// parseKey reads a public signature key (RFC 7518, section 6; RFC 8037, section 2). Its
-// "alg" may be absent, since here each key type stands for one algorithm.
-func parseKey(j jwk) (key, error) {
-	if err := j.checkUse(); err != nil {
-		return key{}, err
+// name is what the file's n-th key is called in errors and logs.
+func (j jwk) name(n int) string {
+	if kid := j.text("kid"); kid != "" {
+		return fmt.Sprintf("key %q", kid)
 	}
-	kid, err := j.keyID()
-	if err != nil {
-		return key{}, err
-	}
-	k := key{id: kid}
-	switch kty := j.text("kty"); kty {
-	case "RSA":
-		k.algorithm = "RS256"
-		k.material, err = j.rsa()
-	case "EC":
-		k.algorithm = "ES256"
-		k.material, err = j.p256()
-	case "OKP":
-		k.algorithm = "EdDSA"
-		k.material, err = j.ed25519()
-	default:
-		err = fmt.Errorf("kty %q is not supported; use RSA, EC or OKP", kty)
-	}
-	if err == nil && j["alg"] != nil && j.text("alg") != k.algorithm {
-		err = fmt.Errorf("alg %q doesn't fit; a key of this type is for %s", j.text("alg"), k.algorithm)
-	}
-	return k, err
+	return fmt.Sprintf("keys[%d]", n)
 }
 
-// checkUse refuses keys that are secret, or for something else than signatures.
-func (j jwk) checkUse() error {
+// checkPublic refuses keys that whoever has the file could sign with, whatever they are for.
+func (j jwk) checkPublic() error {
 	if j.text("kty") == "oct" || j["k"] != nil {
 		return errors.New("holds a secret; use secret_file for it")
 	}
-	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth"} {
+	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "priv"} {
 		if j[private] != nil {
 			return fmt.Errorf("holds the private member %q; publish the public key only, and replace this one", private)
 		}
 	}
+	return nil
+}
+
+// checkUse tells keys for signatures from others (RFC 7517, sections 4.2 and 4.3).
+func (j jwk) checkUse() error {
 	if j["use"] != nil && j.text("use") != "sig" {
-		return fmt.Errorf(`use is %q; remove the key, or make it "sig"`, j.text("use"))
+		return fmt.Errorf("use is %q", j.text("use"))
 	}
 	if j["key_ops"] == nil {
 		return nil
 	}
 	if uses, ok := stringValues(j["key_ops"]); !ok || !slices.Contains(uses, "verify") {
-		return errors.New(`key_ops doesn't contain "verify"; remove the key`)
+		return errors.New(`key_ops doesn't contain "verify"`)
 	}
 	return nil
+}
+
+// algorithm is the one that the key's type stands for here (RFC 7518, section 6;
+// RFC 8037, section 2), which is why "alg" may be absent.
+func (j jwk) algorithm() (string, error) {
+	kty, crv := j.text("kty"), j.text("crv")
+	switch {
+	case kty == "RSA":
+		return "RS256", nil
+	case kty == "EC" && crv == "P-256":
+		return "ES256", nil
+	case kty == "OKP" && crv == "Ed25519":
+		return "EdDSA", nil
+	case kty == "EC":
+		return "", fmt.Errorf("crv is %q, not P-256", crv)
+	case kty == "OKP":
+		return "", fmt.Errorf("crv is %q, not Ed25519", crv)
+	}
+	return "", fmt.Errorf("kty is %q, not RSA, EC or OKP", kty)
+}
+
+// parseKey reads a public key that is for algorithm.
+func parseKey(j jwk, algorithm string) (key, error) {
+	kid, err := j.keyID()
+	if err != nil {
+		return key{}, err
+	}
+	k := key{id: kid, algorithm: algorithm}
+	switch algorithm {
+	case "RS256":
+		k.material, err = j.rsa()
+	case "ES256":
+		k.material, err = j.p256()
+	default:
+		k.material, err = j.ed25519()
+	}
+	return k, err
 }
 
 func (j jwk) keyID() (string, error) {
@@ -226,9 +276,6 @@ func (j jwk) rsa() (*rsa.PublicKey, error) {
 }
 
 func (j jwk) p256() (*ecdsa.PublicKey, error) {
-	if crv := j.text("crv"); crv != "P-256" {
-		return nil, fmt.Errorf("crv %q is not supported; use P-256", crv)
-	}
 	x, err := j.bytes("x")
 	if err != nil {
 		return nil, err
@@ -249,9 +296,6 @@ func (j jwk) p256() (*ecdsa.PublicKey, error) {
 }
 
 func (j jwk) ed25519() (ed25519.PublicKey, error) {
-	if crv := j.text("crv"); crv != "Ed25519" {
-		return nil, fmt.Errorf("crv %q is not supported; use Ed25519", crv)
-	}
 	x, err := j.bytes("x")
 	if err == nil && len(x) != ed25519.PublicKeySize {
 		err = fmt.Errorf("x must have %d bytes", ed25519.PublicKeySize)

@@ -172,6 +172,80 @@ func TestKeyMembersThatDoNoHarm(t *testing.T) {
 	))
 }
 
+func TestIgnoredKeys(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ key, want string }{
+		"J-26 use enc":        {rsaJWK(edit{"use": `"enc"`, "alg": `"RSA-OAEP"`}), `key "rsa": use is "enc"`},
+		"use SIG":             {rsaJWK(edit{"use": `"SIG"`}), `key "rsa": use is "SIG"`},
+		"use number":          {rsaJWK(edit{"use": "1"}), `key "rsa": use is ""`},
+		"J-27 key_ops sign":   {rsaJWK(edit{"key_ops": `["sign"]`}), `key "rsa": key_ops doesn't contain "verify"`},
+		"key_ops empty":       {rsaJWK(edit{"key_ops": `[]`}), `key "rsa": key_ops doesn't contain "verify"`},
+		"key_ops string":      {rsaJWK(edit{"key_ops": `"verify"`}), `key "rsa": key_ops doesn't contain "verify"`},
+		"AKP":                 {`{"kty":"AKP","kid":"pq","alg":"ML-DSA-44","pub":"AQAB"}`, `key "pq": kty is "AKP", not RSA, EC or OKP`},
+		"AKP without kid":     {`{"kty":"AKP","alg":"ML-DSA-44","pub":"AQAB"}`, `keys[0]: kty is "AKP", not RSA, EC or OKP`},
+		"kty in lower case":   {rsaJWK(edit{"kty": `"rsa"`}), `key "rsa": kty is "rsa", not RSA, EC or OKP`},
+		"no kty":              {`{}`, `keys[0]: kty is "", not RSA, EC or OKP`},
+		"P-384":               {ecJWK(edit{"crv": `"P-384"`, "alg": `"ES384"`}), `key "ec": crv is "P-384", not P-256`},
+		"secp256k1":           {ecJWK(edit{"crv": `"secp256k1"`}), `key "ec": crv is "secp256k1", not P-256`},
+		"EC without crv":      {ecJWK(edit{"crv": ""}), `key "ec": crv is "", not P-256`},
+		"Ed25519 for EC":      {ecJWK(edit{"crv": `"Ed25519"`}), `key "ec": crv is "Ed25519", not P-256`},
+		"X25519":              {edJWK(edit{"kid": `"x"`, "crv": `"X25519"`}), `key "x": crv is "X25519", not Ed25519`},
+		"Ed448":               {edJWK(edit{"kid": `"x"`, "crv": `"Ed448"`}), `key "x": crv is "Ed448", not Ed25519`},
+		"J-14 PS256":          {rsaJWK(edit{"alg": `"PS256"`}), `key "rsa": alg is "PS256", not RS256`},
+		"J-14 RS512":          {rsaJWK(edit{"alg": `"RS512"`}), `key "rsa": alg is "RS512", not RS256`},
+		"alg of another type": {rsaJWK(edit{"alg": `"EdDSA"`}), `key "rsa": alg is "EdDSA", not RS256`},
+		"alg HS256":           {rsaJWK(edit{"alg": `"HS256"`}), `key "rsa": alg is "HS256", not RS256`},
+		"alg number":          {rsaJWK(edit{"alg": "1"}), `key "rsa": alg is "", not RS256`},
+		"not in algorithms":   {ecJWK(nil), `key "ec": it is for ES256, which is not among the issuer's algorithms`},
+		"not even its alg":    {ecJWK(edit{"alg": `"ES256"`}), `key "ec": it is for ES256, which is not among the issuer's algorithms`},
+		"weak RSA for enc":    {rsaJWK(edit{"use": `"enc"`, "n": `"AQAB"`, "e": `"Aw"`}), `key "rsa": use is "enc"`},
+		"kid number":          {rsaJWK(edit{"use": `"enc"`, "kid": "1"}), `keys[0]: use is "enc"`},
+		"kid of the usable":   {rsaJWK(edit{"use": `"enc"`, "kid": `"ed"`}), `key "ed": use is "enc"`},
+		"kid on two lines":    {rsaJWK(edit{"use": `"enc"`, "kid": `"a\nb"`}), `key "a\nb": use is "enc"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			issuer := keySetIssuer(t, c.key, edJWK(nil))
+			issuer.Algorithms = []string{"RS256", "EdDSA"}
+			v := verifier(t, issuer)
+			if got, want := v.Ignored(), []string{"issuers[0]: " + c.want}; !slices.Equal(got, want) {
+				t.Errorf("ignored %q, want %q", got, want)
+			}
+			accepted(t, v, compact(`{"alg":"EdDSA","kid":"ed"}`, payload(nil), eddsa))
+			for alg, sign := range map[string]signer{"RS256": rs256, "PS256": ps256, "ES256": es256} {
+				for _, kid := range []string{"", `,"kid":"rsa"`, `,"kid":"ec"`, `,"kid":"ed"`} {
+					refused(t, v, compact(`{"alg":"`+alg+`"`+kid+`}`, payload(nil), sign))
+				}
+			}
+			issuer.KeySetFile = file(t, keySet(c.key))
+			_, err := auth.NewVerifier([]auth.Issuer{issuer}, now)
+			if err == nil || !strings.Contains(err.Error(), "add a public signature key for RS256, EdDSA ("+c.want+")") {
+				t.Errorf("err = %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+func TestIgnoredKeysOfSeveralIssuers(t *testing.T) {
+	t.Parallel()
+	encryption := rsaJWK(edit{"use": `"enc"`, "kid": ""})
+	first := keySetIssuer(t, edJWK(edit{"kid": ""}), encryption, encryption)
+	second := keySetIssuer(t, encryption, ecJWK(nil))
+	second.Issuer = "https://other.example"
+	v := verifier(t, first, second)
+	want := []string{`issuers[0]: keys[1]: use is "enc"`, `issuers[0]: keys[2]: use is "enc"`, `issuers[1]: keys[0]: use is "enc"`}
+	if got := v.Ignored(); !slices.Equal(got, want) {
+		t.Errorf("ignored %q, want %q", got, want)
+	}
+	v.Ignored()[0] = ""
+	if got := v.Ignored(); got[0] != want[0] {
+		t.Error("the caller changed the verifier")
+	}
+	if got := verifier(t, secretIssuer()).Ignored(); len(got) != 0 {
+		t.Errorf("ignored %q of a secret", got)
+	}
+}
+
 func TestKeySetRefusals(t *testing.T) {
 	t.Parallel()
 	modulus := func(bits int, last byte) string {
@@ -191,7 +265,7 @@ func TestKeySetRefusals(t *testing.T) {
 		"keys null":              {`{"keys":null}`, "0 keys"},
 		"JK-04 keys empty":       {`{"keys":[]}`, "0 keys"},
 		"keys object":            {`{"keys":{}}`, "array"},
-		"key null":               {keySet(`null`), "kty"},
+		"key null":               {keySet(`null`), "array of objects"},
 		"key string":             {keySet(`"x"`), "array of objects"},
 		"JK-08 101 keys":         {keySet(slices.Repeat([]string{edJWK(nil)}, 101)...), "101 keys"},
 		"JK-08 more than 1 MB":   {keySet(edJWK(edit{"x5c": quoted(strings.Repeat("x", 1<<20))})), "1 MB"},
@@ -199,11 +273,6 @@ func TestKeySetRefusals(t *testing.T) {
 		"J-13 oct":               {keySet(`{"kty":"oct","k":"` + b64(secret) + `","kid":"a"}`), "secret_file"},
 		"J-13 oct beside others": {keySet(edJWK(nil), `{"kty":"oct","k":"`+b64(secret)+`"}`), "keys[1]"},
 		"J-13 k in another type": {keySet(edJWK(edit{"k": `"AA"`})), "secret_file"},
-		"J-14 PS256":             {keySet(rsaJWK(edit{"alg": `"PS256"`})), "RS256"},
-		"J-14 RS512":             {keySet(rsaJWK(edit{"alg": `"RS512"`})), "RS256"},
-		"alg of another type":    {keySet(rsaJWK(edit{"alg": `"ES256"`})), "RS256"},
-		"alg HS256":              {keySet(rsaJWK(edit{"alg": `"HS256"`})), "RS256"},
-		"alg number":             {keySet(rsaJWK(edit{"alg": "1"})), "RS256"},
 		"J-17 1024 bits":         {keySet(rsaJWK(edit{"n": modulus(1024, 1)})), "2048"},
 		"J-17 2040 bits":         {keySet(rsaJWK(edit{"n": modulus(2040, 1)})), "2048"},
 		"J-17 even modulus":      {keySet(rsaJWK(edit{"n": modulus(2048, 2)})), "even"},
@@ -215,15 +284,11 @@ func TestKeySetRefusals(t *testing.T) {
 		"n number":               {keySet(rsaJWK(edit{"n": "1"})), "n is no"},
 		"no e":                   {keySet(rsaJWK(edit{"e": ""})), "e is no"},
 		"padded base64":          {keySet(rsaJWK(edit{"e": `"AQAB===="`})), "e is no"},
-		"P-384":                  {keySet(ecJWK(edit{"crv": `"P-384"`})), "P-256"},
-		"secp256k1":              {keySet(ecJWK(edit{"crv": `"secp256k1"`})), "P-256"},
 		"no x":                   {keySet(ecJWK(edit{"x": ""})), "x is no"},
 		"no y":                   {keySet(ecJWK(edit{"y": ""})), "y is no"},
 		"short x":                {keySet(ecJWK(edit{"x": `"AAAA"`})), "32 bytes"},
 		"not on the curve":       {keySet(ecJWK(edit{"y": quoted(b64(secret))})), "no point"},
 		"point at infinity":      {keySet(ecJWK(edit{"x": quoted(b64(make([]byte, 32))), "y": quoted(b64(make([]byte, 32)))})), "no point"},
-		"X25519":                 {keySet(edJWK(edit{"crv": `"X25519"`})), "Ed25519"},
-		"Ed448":                  {keySet(edJWK(edit{"crv": `"Ed448"`})), "Ed25519"},
 		"short Ed25519":          {keySet(edJWK(edit{"x": `"AAAA"`})), "32 bytes"},
 		"Ed25519 without x":      {keySet(edJWK(edit{"x": ""})), "x is no"},
 		"J-25 duplicate kid":     {keySet(rsaJWK(nil), edJWK(edit{"kid": `"rsa"`})), "twice"},
@@ -231,17 +296,18 @@ func TestKeySetRefusals(t *testing.T) {
 		"kid empty":              {keySet(edJWK(edit{"kid": `""`})), "kid"},
 		"two without kid":        {keySet(edJWK(edit{"kid": ""}), edJWK(edit{"kid": ""})), "several keys"},
 		"one of two without kid": {keySet(edJWK(nil), edJWK(edit{"kid": ""})), "several keys"},
-		"J-26 use enc":           {keySet(rsaJWK(edit{"use": `"enc"`})), "enc"},
-		"use number":             {keySet(rsaJWK(edit{"use": "1"})), "use"},
-		"J-27 key_ops sign":      {keySet(rsaJWK(edit{"key_ops": `["sign"]`})), "key_ops"},
-		"key_ops string":         {keySet(rsaJWK(edit{"key_ops": `"verify"`})), "key_ops"},
 		"J-28 private RSA":       {keySet(rsaJWK(edit{"d": `"AQAB"`})), "private"},
 		"J-28 private prime":     {keySet(rsaJWK(edit{"p": `"AQAB"`})), "private"},
 		"J-28 private EC":        {keySet(ecJWK(edit{"d": `"AQAB"`})), "private"},
 		"J-28 private Ed25519":   {keySet(edJWK(edit{"d": quoted(b64(secret))})), "private"},
 		"J-28 private null":      {keySet(edJWK(edit{"d": "null"})), "private"},
-		"unknown kty":            {keySet(`{"kty":"AKP","kid":"a"}`), "AKP"},
-		"kty in lower case":      {keySet(rsaJWK(edit{"kty": `"rsa"`})), "kty"},
+		"private AKP":            {keySet(edJWK(nil), `{"kty":"AKP","kid":"a","priv":"AQAB"}`), `key "a": holds the private member "priv"`},
+		"private for encryption": {keySet(edJWK(nil), rsaJWK(edit{"use": `"enc"`, "d": `"AQAB"`})), `key "rsa": holds the private`},
+		"private on P-384":       {keySet(edJWK(nil), ecJWK(edit{"crv": `"P-384"`, "d": `"AQAB"`})), `key "ec": holds the private`},
+		"oct for encryption":     {keySet(edJWK(nil), `{"kty":"oct","use":"enc","kid":"a"}`), `key "a": holds a secret`},
+		"weak RSA beside others": {keySet(edJWK(nil), rsaJWK(edit{"n": modulus(1024, 1)})), `key "rsa": n is even or has 1024`},
+		"duplicate in ignored":   {keySet(edJWK(nil), `{"kty":"AKP","kty":"AKP"}`), "duplicate"},
+		"null beside others":     {keySet(edJWK(nil), `null`), "array of objects"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -257,13 +323,13 @@ func TestKeySetRefusals(t *testing.T) {
 
 func TestKeysAgainstSettings(t *testing.T) {
 	t.Parallel()
-	onlyRSA := keySetIssuer(t, rsaJWK(nil), ecJWK(nil))
+	onlyRSA := keySetIssuer(t, ecJWK(nil))
 	onlyRSA.Algorithms = []string{"RS256"}
 	needsKID := keySetIssuer(t, edJWK(edit{"kid": ""}))
 	needsKID.RequireKID = true
 	for want, issuer := range map[string]auth.Issuer{
-		"add that to algorithms": onlyRSA,
-		"require_kid":            needsKID,
+		`for RS256 (key "ec": it is for ES256`: onlyRSA,
+		"require_kid":                          needsKID,
 	} {
 		if _, err := auth.NewVerifier([]auth.Issuer{issuer}, now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err = %v, want %q in it", err, want)

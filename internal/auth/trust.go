@@ -37,9 +37,10 @@ type Issuer struct {
 	// SecretFile is the path of a file with the secret, byte for byte but for one
 	// newline at its end.
 	SecretFile string `json:"secret_file"`
-	// KeySetFile is the path of a JWK set (RFC 7517, section 5): public signature keys
-	// only, at most 100 in 1 MB, each with a "kid" unless it is the only one of its
-	// algorithm.
+	// KeySetFile is the path of a JWK set (RFC 7517, section 5): public keys only, at
+	// most 100 in 1 MB. Keys for other uses, of other types or for algorithms that are
+	// not in Algorithms are ignored; of the rest, of which there must be one, each has a
+	// "kid" of its own unless it is the only one of its algorithm.
 	KeySetFile string `json:"key_set_file"`
 	// RequireKID refuses tokens without a "kid" (RFC 7515, section 4.1.4).
 	RequireKID bool `json:"require_kid"`

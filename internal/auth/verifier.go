@@ -17,12 +17,14 @@ import (
 type Verifier struct {
 	issuers map[string]trusted // by iss; "" alone stands for any
 	now     func() time.Time
+	ignored []string
 }
 
 // trusted is an [Issuer] whose settings were checked, with its keys.
 type trusted struct {
 	Issuer
 	keys     []key
+	ignored  []string
 	lifetime time.Duration
 }
 
@@ -40,13 +42,20 @@ func NewVerifier(issuers []Issuer, now func() time.Time) (*Verifier, error) {
 			return nil, fmt.Errorf("issuers[%d]: %w", n, err)
 		}
 		v.issuers[issuer.Issuer] = trust
+		for _, line := range trust.ignored {
+			v.ignored = append(v.ignored, fmt.Sprintf("issuers[%d]: %s", n, line))
+		}
 	}
 	return v, nil
 }
 
+// Ignored names the keys in key sets that verify nothing here, and why, for the log: one
+// line a key, like `issuers[0]: key "abc": use is "enc"`, or keys[2] for one without kid.
+func (v *Verifier) Ignored() []string { return slices.Clone(v.ignored) }
+
 // load fills in defaults and reads the keys.
 func (i Issuer) load() (trusted, error) {
-	keys, err := i.loadKeys()
+	keys, ignored, err := i.loadKeys()
 	if err != nil {
 		return trusted{}, err
 	}
@@ -63,7 +72,7 @@ func (i Issuer) load() (trusted, error) {
 		i.Types = append(i.Types, mediaType(typ))
 	}
 	i.Claims = i.Claims.withDefaults()
-	return trusted{i, keys, lifetime}, nil
+	return trusted{i, keys, ignored, lifetime}, nil
 }
 
 // Authenticate takes the values of a request's Authorization header and returns who its
@@ -77,7 +86,8 @@ func (i Issuer) load() (trusted, error) {
 //
 // Every error is an [audit.ErrUnauthenticated] as an [*audit.Rejection]. Its Detail says
 // how to send a token where there is no bearer token or more than one header, and is
-// otherwise always the same; [Reason] tells why, for the log.
+// otherwise always the same. The error's own text tells why, as one line without any byte
+// of the token. It is for the log: telling it to a client would help whoever forges tokens.
 func (v *Verifier) Authenticate(_ context.Context, authorization []string) (audit.Principal, error) {
 	compact, err := bearer(authorization)
 	if err != nil {
@@ -177,17 +187,8 @@ func refuse(detail, reason string) error {
 	return &refusal{audit.Rejection{Kind: audit.ErrUnauthenticated, Detail: detail}, reason}
 }
 
-func (r *refusal) Error() string { return r.rejection.Error() }
+// Error is one line for the log. It holds no byte of the token.
+func (r *refusal) Error() string { return r.rejection.Kind.Error() + ": " + r.reason }
 
 // Unwrap gives the part that is safe to show.
 func (r *refusal) Unwrap() error { return &r.rejection }
-
-// Reason is why [Verifier.Authenticate] returned err, as one line without any byte of
-// the token. It is for the log: telling it to a client would help whoever forges tokens.
-// For any other error it is "".
-func Reason(err error) string {
-	if r, ok := errors.AsType[*refusal](err); ok {
-		return r.reason
-	}
-	return ""
-}

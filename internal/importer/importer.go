@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +48,7 @@ type Record struct {
 	Draft audit.Draft
 	Time  time.Time // its original time, in whole microseconds of UTC; zero when none is known
 
-	position int64 // in the trail that it was exported from, 0 when it says none
+	position *int64 // in the trail that it was exported from, nil when it says none
 }
 
 // Rejected is one record that can't become an entry.
@@ -86,18 +85,24 @@ var dialects = map[Format]dialect{
 	CloudTrail: {split: splitList("Records"), entry: cloudTrailEntry, repeat: true},
 }
 
-// Read reads every record of the paths: files, "-" for stdin, or folders, which are
-// walked in the order of names (regular files that are not hidden). No path means stdin.
-// Content that is compressed with gzip is recognized whatever its name.
+// Read reads every record of the paths, in their order: files, "-" for stdin, or folders,
+// which are walked in the natural order of names (page-2 before page-10). In a folder,
+// hidden names are passed over, symbolic links to regular files are followed, and any
+// other link goes to rejected. A file is read once, however many paths and links lead to
+// it. No path means stdin. Content that is compressed with gzip is recognized whatever
+// its name.
 //
-// Records come sorted by their original time; those of the same time keep the order of
-// their sources and places (turned around where the whole input is newest first, as
-// exports are), and those without a time come last. A record that can't
-// become an entry, and the rest of a source that can't be read on, go to rejected and
-// stop nothing. The same record under the same id again is a repeat and is left out; the
-// same id with other content is rejected. err is only for what stops everything: an
-// unknown format, a path that can't be opened or read, or an only input that isn't of
-// the format at all.
+// Records come sorted by their original time, and those without a time come last. Where
+// every record says its position, as our own pages and exports do, those of the same time
+// come in the order of their positions, whatever the order of the sources. Otherwise they
+// keep the order of their sources and places, turned around where the whole input is
+// newest first, as exports are.
+//
+// A record that can't become an entry, and the rest of a source that can't be read on,
+// go to rejected and stop nothing. The same record under the same id again is a repeat
+// and is left out; the same id with other content is rejected. err is only for what stops
+// everything: an unknown format, a path that can't be opened or read, or an only input
+// that isn't of the format at all.
 //
 // A record without an id gets one that is derived from its bytes, so that reading it
 // again stores nothing twice. Where identical records may be separate events (all
@@ -108,49 +113,18 @@ func Read(format Format, paths []string, stdin io.Reader) (records []Record, rej
 	if !known {
 		return nil, nil, fmt.Errorf("unknown format %q: choose one of %q", format, Formats)
 	}
-	sources, err := findSources(paths, stdin)
+	sources, unfollowed, err := findSources(paths, stdin)
 	if err != nil {
 		return nil, nil, err
 	}
-	c := collector{dialect: dialect, ordinals: map[uuid.UUID]int{}, known: map[string]int{}}
+	c := collector{dialect: dialect, rejected: unfollowed, ordinals: map[uuid.UUID]int{}, known: map[string]int{}}
 	for _, s := range sources {
 		if err := c.read(s); err != nil {
 			return nil, nil, err
 		}
 	}
-	if newestFirst(c.records) {
-		slices.Reverse(c.records)
-	}
-	slices.SortStableFunc(c.records, byTime)
+	sortRecords(c.records)
 	return c.records, c.rejected, nil
-}
-
-// newestFirst reports whether the records descend in time, as lists and exports do: then
-// those of one time happened in the reverse of their order too.
-func newestFirst(records []Record) bool {
-	timed := func(r Record) bool { return !r.Time.IsZero() }
-	first := slices.IndexFunc(records, timed)
-	if first < 0 {
-		return false
-	}
-	descends := false
-	for last, r := records[first], records[first:]; len(r) > 0; r = r[1:] {
-		if timed(r[0]) {
-			if r[0].Time.After(last.Time) {
-				return false
-			}
-			descends = descends || r[0].Time.Before(last.Time) || r[0].position < last.position
-			last = r[0]
-		}
-	}
-	return descends
-}
-
-func byTime(a, b Record) int {
-	if a.Time.IsZero() != b.Time.IsZero() {
-		return -a.Time.Compare(b.Time)
-	}
-	return a.Time.Compare(b.Time)
 }
 
 // collector gathers what the sources of one input hold.

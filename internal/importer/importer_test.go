@@ -337,7 +337,7 @@ func TestFoldersGzipAndOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := actions(records); got != "d b c a e g late" {
+		if got := actions(records); got != "b d a c e g late" {
 			t.Errorf("order %s", got)
 		}
 		broken := filepath.Join(root, "deep/broken.gz")

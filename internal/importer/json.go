@@ -89,13 +89,13 @@ func (o object) originalTime(name string) time.Time {
 }
 
 // position reads where an export says that its entry stood: a number, or a CSV's cell. It
-// only ever tells in which direction an export runs.
-func (o object) position() int64 {
+// only ever orders records, so anything else is as good as none.
+func (o object) position() *int64 {
 	at, err := strconv.ParseInt(strings.Trim(string(o.members["position"]), `"`), 10, 64)
 	if err != nil {
-		return 0
+		return nil
 	}
-	return at
+	return &at
 }
 
 // state returns a member that may be any object, as it was written.
