@@ -31,8 +31,9 @@ func AdmitAdmin(raw []byte) (Admitted, error) {
 	var faults faultList
 	object, err := CompactObject(nil, raw, MaxDepth+1)
 	if err != nil {
-		faults.addJSON("", err)
-		return Admitted{}, faults.rejection()
+		if cut := faults.addJSON("", err); cut {
+			return Admitted{}, faults.rejection()
+		}
 	}
 	named := map[string]member{}
 	var others []member

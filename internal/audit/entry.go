@@ -199,14 +199,18 @@ func (l *faultList) add(pointer, format string, args ...any) {
 	}
 }
 
-func (l *faultList) addJSON(at string, err error) {
+// addJSON adds what [CompactObject] found, and reports whether its result is cut.
+func (l *faultList) addJSON(at string, err error) (cut bool) {
 	var fault *JSONError
 	if !errors.As(err, &fault) {
 		l.add(at, "is not a JSON object")
-		return
+		return true
 	}
 	l.malformed = l.malformed || fault.Malformed
-	l.add(at+fault.Pointer, "%s", fault.Reason)
+	for _, f := range fault.Faults() {
+		l.add(at+f.Pointer, "%s", f.Detail)
+	}
+	return fault.Cut
 }
 
 // merge takes over the faults of another admission's error.

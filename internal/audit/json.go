@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -21,7 +22,14 @@ const (
 type JSONError struct {
 	Pointer   string // RFC 6901, from the text's root
 	Reason    string
-	Malformed bool // not JSON at all (RFC 8259), rather than refused by our rules
+	Malformed bool    // not JSON at all (RFC 8259), rather than refused by our rules
+	Cut       bool    // reading stopped there, so that nothing behind it was looked at
+	Others    []Fault // what else the rules refuse, up to MaxFaults in all
+}
+
+// Faults are all that the error tells of.
+func (e *JSONError) Faults() []Fault {
+	return append([]Fault{{e.Pointer, e.Reason}}, e.Others...)
 }
 
 func (e *JSONError) Error() string { return e.Pointer + ": " + e.Reason }
@@ -35,13 +43,16 @@ func CompactObject(dst, src []byte, depth int) ([]byte, error) {
 	s := scanner{src: src, dst: dst, depth: depth}
 	s.space()
 	if s.peek() != '{' {
-		return dst, &JSONError{Reason: "is not a JSON object", Malformed: true}
+		return dst, &JSONError{Reason: "is not a JSON object", Malformed: true, Cut: true}
 	}
 	err := s.value()
 	if err == nil {
 		if s.space(); s.at < len(s.src) {
 			err = s.malformed("has bytes after its end")
 		}
+	}
+	if err == nil && len(s.faults) > 0 {
+		err = &JSONError{Pointer: s.faults[0].Pointer, Reason: s.faults[0].Detail, Others: s.faults[1:]}
 	}
 	return s.dst, err
 }
@@ -53,6 +64,8 @@ type scanner struct {
 	at    int
 	depth int
 	path  []step
+	// faults are those that reading can go on after, so that all are told at once.
+	faults []Fault
 }
 
 // step leads into a member by its name as written, or, without one, into an element.
@@ -88,19 +101,26 @@ func (s *scanner) space() {
 
 var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-func (s *scanner) fail(malformed bool, format string, args ...any) error {
+func (s *scanner) pointer() string {
 	var pointer strings.Builder
 	for _, step := range s.path {
 		pointer.WriteString("/" + step.String())
 	}
-	return &JSONError{Pointer: pointer.String(), Reason: fmt.Sprintf(format, args...), Malformed: malformed}
+	return pointer.String()
 }
 
 func (s *scanner) malformed(reason string) error {
-	return s.fail(true, "%s (at byte %d)", reason, s.at)
+	return &JSONError{Pointer: s.pointer(), Reason: fmt.Sprintf("%s (at byte %d)", reason, s.at), Malformed: true, Cut: true}
 }
 
-func (s *scanner) refused(format string, args ...any) error { return s.fail(false, format, args...) }
+func (s *scanner) refuse(format string, args ...any) {
+	if len(s.faults) == MaxFaults {
+		return
+	}
+	if fault := (Fault{s.pointer(), fmt.Sprintf(format, args...)}); !slices.Contains(s.faults, fault) {
+		s.faults = append(s.faults, fault)
+	}
+}
 
 func (s *scanner) value() error {
 	switch c := s.peek(); {
@@ -144,7 +164,7 @@ func (s *scanner) object() error {
 		s.path = append(s.path, step{name: written})
 		name := unquote(written)
 		if _, twice := seen[name]; twice {
-			return s.refused("is a duplicate key")
+			s.refuse("is a duplicate key")
 		}
 		seen[name] = struct{}{}
 		if s.space(); s.peek() != ':' {
@@ -179,7 +199,7 @@ func (s *scanner) array() error {
 
 func (s *scanner) open() error {
 	if s.depth == 0 {
-		return s.refused("is nested too deeply")
+		return &JSONError{Pointer: s.pointer(), Reason: "is nested too deeply", Cut: true} // going on is what must not be
 	}
 	s.depth--
 	s.dst = append(s.dst, s.src[s.at])
@@ -255,13 +275,14 @@ func (s *scanner) escape() error {
 	case !ok:
 		return s.malformed("holds a bad \\u escape")
 	case unit == 0:
-		return s.refused("holds a NUL character, which can't be stored")
+		s.refuse("holds a NUL character, which can't be stored")
 	case utf16.IsSurrogate(unit):
 		low, ok := hexUnit(s.src[s.at+6:])
 		if !ok || utf16.DecodeRune(unit, low) == utf8.RuneError {
-			return s.refused("holds half of a surrogate pair, which is no character")
+			s.refuse("holds half of a surrogate pair, which is no character")
+		} else {
+			s.at += 6
 		}
-		s.at += 6
 	}
 	s.at += 6
 	return nil
@@ -313,7 +334,7 @@ func (s *scanner) number() error {
 		}
 	}
 	if n := s.at - start; n > MaxNumber {
-		return s.refused("is a number of %d characters; at most %d are allowed", n, MaxNumber)
+		s.refuse("is a number of %d characters; at most %d are allowed", n, MaxNumber)
 	}
 	s.dst = append(s.dst, s.src[start:s.at]...)
 	return nil

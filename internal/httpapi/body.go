@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) 
 		return err
 	}
 	compact, err := audit.CompactObject(make([]byte, 0, len(raw)), raw, bodyDepth)
-	if err != nil {
+	if err != nil && !toldLater(err) {
 		return rejectJSON(err)
 	}
 	if err := checkSchema(compact, schema); err != nil {
@@ -77,6 +78,24 @@ func unreadable(err error, how string) error {
 	return fmt.Errorf("%w: %w", shown, err)
 }
 
+// insideValues matches pointers into the free objects of entries.
+var insideValues = regexp.MustCompile(`^(/items/\d+)?/(beforeState|afterState|details)/`)
+
+// toldLater reports whether all that is wrong lies in free objects, which admission reads
+// again: there it is told together with the entry's other faults.
+func toldLater(err error) bool {
+	var fault *audit.JSONError
+	if !errors.As(err, &fault) || fault.Cut {
+		return false
+	}
+	for _, f := range fault.Faults() {
+		if !insideValues.MatchString(f.Pointer) {
+			return false
+		}
+	}
+	return true
+}
+
 func rejectJSON(err error) error {
 	var fault *audit.JSONError
 	if !errors.As(err, &fault) {
@@ -86,7 +105,7 @@ func rejectJSON(err error) error {
 	if fault.Malformed {
 		kind = audit.ErrMalformed
 	}
-	return &audit.Rejection{Kind: kind, Faults: []audit.Fault{{Pointer: fault.Pointer, Detail: fault.Reason}}}
+	return &audit.Rejection{Kind: kind, Faults: fault.Faults()}
 }
 
 // checkSchema lists every fault against the document's schema, as JSON pointers.

@@ -314,6 +314,7 @@ func slowly(t *testing.T, s *testkit.Service, path string) io.Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { response.Body.Close() })
 	if response.StatusCode != http.StatusOK {
 		t.Fatal(response.Status)
 	}

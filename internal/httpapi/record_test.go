@@ -546,3 +546,25 @@ func TestAnEntryAtEveryBoundIsStored(t *testing.T) {
 		}
 	}
 }
+
+// Faults of JSON itself inside states are told together with the entry's others.
+func TestEveryFaultOfAnEntryIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	for body, want := range map[string][]string{
+		`{"action":"a","resourceType":"t","id":".","occurredAt":"x","beforeState":{"a":1,"a":2,"b":["\u0000","\ud800"]},"afterState":{"c":{"d":1,"d":2}}}`: {
+			"/id", "/beforeState/a", "/beforeState/b/0", "/beforeState/b/1", "/afterState/c/d", "/occurredAt",
+		},
+		`{"action":"a","resourceType":"t","afterState":{"a":1},"afterState":{"a":2}}`: {"/afterState"},
+		`{"action":"a","action":"b","resourceType":"t","afterState":{"a":1,"a":2}}`:   {"/action", "/afterState/a"},
+	} {
+		if told := pointers(post(t, s, ada, "/audit-logs", body).problem(t, http.StatusUnprocessableEntity)); !slices.Equal(told, want) {
+			t.Errorf("%s: faults at %q, want %q", body, told, want)
+		}
+	}
+	admin := `{"action":"a","position":1,"details":{"a":1,"a":2,"n":` + strings.Repeat("1", 65) + `}}`
+	want := []string{"/details/a", "/details/n", "/position"}
+	if told := pointers(post(t, s, testkit.Operator(), "/admin/audit-logs", admin).problem(t, http.StatusUnprocessableEntity)); !slices.Equal(told, want) {
+		t.Errorf("admin: faults at %q, want %q", told, want)
+	}
+}
