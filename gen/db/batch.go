@@ -475,8 +475,11 @@ func (b *EntryInsertManyBatchResults) Close() error {
 
 const entryKnown = `-- name: EntryKnown :batchmany
 SELECT i.id, e.position, e.created_at, e.entry
-FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
-WHERE i.organization = $1 AND i.id = ANY ($2::text[])
+FROM unnest($1::text[]) AS sent (id)
+CROSS JOIN LATERAL (
+  SELECT k.id, k.position FROM entry_ids k WHERE k.organization = $2 AND k.id = sent.id LIMIT 1
+) AS i
+JOIN entries e ON e.organization = $2 AND e.position = i.position
 `
 
 type EntryKnownBatchResults struct {
@@ -486,8 +489,8 @@ type EntryKnownBatchResults struct {
 }
 
 type EntryKnownParams struct {
-	Organization string
 	Ids          []string
+	Organization string
 }
 
 type EntryKnownRow struct {
@@ -498,13 +501,14 @@ type EntryKnownRow struct {
 }
 
 // Index: entry_ids_pkey, entries_pkey. A statement of its own after the lock: it sees all
-// that was committed before the lock was granted.
+// that was committed before the lock was granted. LIMIT keeps each id a look-up: without
+// statistics the planner would compare all stored ids with all that are sent.
 func (q *Queries) EntryKnown(ctx context.Context, db DBTX, arg []EntryKnownParams) *EntryKnownBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
 		vals := []interface{}{
-			a.Organization,
 			a.Ids,
+			a.Organization,
 		}
 		batch.Queue(entryKnown, vals...)
 	}

@@ -115,7 +115,7 @@ func newAdminEntry(values map[string]string, named map[string]member, others []m
 }
 
 // searchText is the folded action and every key, string and number of the details, a
-// line each, so that no match spans two of them.
+// line each, so that no search of one line spans two of them.
 func searchText(action string, details []byte) string {
 	lines := []string{Fold(action)}
 	decoder := json.NewDecoder(bytes.NewReader(details))

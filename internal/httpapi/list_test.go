@@ -339,7 +339,7 @@ func TestFiltersAgreeWithANaiveModel(t *testing.T) {
 	}
 	slices.Reverse(model)
 
-	for range 250 {
+	for range 150 {
 		wanted := audit.Draft{}
 		query := url.Values{}
 		for _, f := range []struct {

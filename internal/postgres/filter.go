@@ -160,6 +160,7 @@ func (s *Store) intersect(ctx context.Context, organization string, terms []audi
 			return err
 		}
 		span = span.Below(chunk[len(chunk)-1])
+		last := len(chunk) < driverChunk
 		for _, term := range terms[1:] {
 			if len(chunk) == 0 {
 				break
@@ -168,7 +169,7 @@ func (s *Store) intersect(ctx context.Context, organization string, terms []audi
 				return err
 			}
 		}
-		if !more(chunk) {
+		if !more(chunk) || last {
 			return nil
 		}
 	}

@@ -224,6 +224,9 @@ func TestEveryStatementIsServedByTheIndexThatItPromises(t *testing.T) {
 
 func (p plan) buffers() int { return p.Hit + p.Read }
 
+// product is the fault of a condition that costs as much as entries times elements.
+const product = "compares every entry with every element: "
+
 // faults are what is wrong with the statement's plan, used the indexes that are in it.
 func (p plan) faults(s statement) (faults, used []string) {
 	p.walk(func(p plan) {
@@ -234,7 +237,7 @@ func (p plan) faults(s statement) (faults, used []string) {
 			faults = append(faults, "reads all of "+p.Table)
 		}
 		if strings.Contains(p.Filter, "= ANY") {
-			faults = append(faults, "compares every entry with every element: "+p.Filter)
+			faults = append(faults, product+p.Filter)
 		}
 	})
 	slices.Sort(used)
@@ -260,12 +263,8 @@ func TestPlansMadeBeforeAnyStatisticsBearGrowth(t *testing.T) {
 			continue
 		}
 		faults, _ := explain(t, conn, s, cases[s.name].arguments).faults(s)
-		if s.name == "EntryKnown" { // owed until sql/queries/append.sql looks each id up by itself
-			if len(faults) == 0 {
-				t.Error("EntryKnown is mended, and owed no longer")
-			}
-			continue
-		}
+		// Of a small table all indexes cost the same, so which one is taken tells nothing.
+		faults = slices.DeleteFunc(faults, func(fault string) bool { return !strings.HasPrefix(fault, product) })
 		for _, fault := range faults {
 			t.Errorf("%s: %s", s.name, fault)
 		}

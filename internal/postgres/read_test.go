@@ -116,7 +116,7 @@ func TestReadsEqualANaiveModel(t *testing.T) {
 		return m.times[random.IntN(size)].Add(time.Duration(random.IntN(3)-1) * time.Microsecond)
 	}
 	longest := 0
-	for i := range 400 {
+	for i := range 250 {
 		f := audit.Filter{From: date(), To: date()}
 		asked, now := int64(-1), int64(size)
 		if random.IntN(3) == 0 {

@@ -16,10 +16,14 @@ SELECT size, last_created_at, frontier, clock_timestamp()::timestamptz AS now FR
 
 -- name: EntryKnown :batchmany
 -- Index: entry_ids_pkey, entries_pkey. A statement of its own after the lock: it sees all
--- that was committed before the lock was granted.
+-- that was committed before the lock was granted. LIMIT keeps each id a look-up: without
+-- statistics the planner would compare all stored ids with all that are sent.
 SELECT i.id, e.position, e.created_at, e.entry
-FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
-WHERE i.organization = @organization AND i.id = ANY (@ids::text[]);
+FROM unnest(@ids::text[]) AS sent (id)
+CROSS JOIN LATERAL (
+  SELECT k.id, k.position FROM entry_ids k WHERE k.organization = @organization AND k.id = sent.id LIMIT 1
+) AS i
+JOIN entries e ON e.organization = @organization AND e.position = i.position;
 
 -- name: EntryInsertMany :batchexec
 -- The arrays are columns of equal length; '' stands for NULL.
