@@ -23,6 +23,10 @@ run: build ## Run the service with a PostgreSQL of its own (ARGS=--demo fills it
 test: ## Run every test; needs Go and PostgreSQL alone
 	$(GO) test ./...
 
+.PHONY: race
+race: ## Run the tests of everything concurrent under the race detector
+	$(GO) test -race ./internal/audit ./internal/auth ./internal/postgres ./internal/httpapi
+
 .PHONY: generate
 generate: ## Regenerate everything under gen/ from openapi.yaml and sql/
 	$(GO) tool oapi-codegen -config gen/api/oapi-codegen.yaml openapi.yaml

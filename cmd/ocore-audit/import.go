@@ -120,7 +120,8 @@ func (i *importFlags) run(ctx context.Context, paths []string, stdin io.Reader) 
 		by: audit.Principal{Subject: i.recordedBy}, rejected: rejected, bar: progress(len(records)),
 	}
 	if err := load.all(ctx, records); err != nil {
-		return fmt.Errorf("after at least %s: %w; run it again to go on", plural(load.stored+load.known, "record", "records"), err)
+		err = fmt.Errorf("after at least %s: %w; run it again to go on", plural(load.stored+load.known, "record", "records"), err)
+		return errors.Join(err, i.writeRejects(load.rejected))
 	}
 	fmt.Printf("%s: %d stored, %d known already, %d rejected\n", i.organization, load.stored, load.known, len(load.rejected))
 	return i.writeRejects(load.rejected)
@@ -185,7 +186,7 @@ func (l *load) all(ctx context.Context, records []importer.Record) error {
 	return nil
 }
 
-// batch commits the records together. When one of them is refused, each is tried by
+// batch commits the records together. When one of them is refused, each half is tried by
 // itself, so that the others go in.
 func (l *load) batch(ctx context.Context, records []importer.Record) error {
 	err := l.commit(ctx, records)
@@ -197,12 +198,11 @@ func (l *load) batch(ctx context.Context, records []importer.Record) error {
 		l.rejected = append(l.rejected, importer.Rejected{Place: records[0].Place, Reason: refused.Detail, Raw: recordText(records[0])})
 		return nil
 	}
-	for _, record := range records {
-		if err := l.batch(ctx, []importer.Record{record}); err != nil {
-			return err
-		}
+	half := len(records) / 2
+	if err := l.batch(ctx, records[:half]); err != nil {
+		return err
 	}
-	return nil
+	return l.batch(ctx, records[half:])
 }
 
 // recordText shows a record that was understood and yet refused as the entry that it

@@ -71,7 +71,7 @@ func (r *runFlags) run(ctx context.Context) error {
 			cancel(errors.New("PostgreSQL has ended"))
 		}()
 	}
-	s := &service{listen: r.server.listen, log: log}
+	s := &service{listen: r.server.listen, log: log, prepare: r.fill}
 	if err := r.trust(s); err != nil {
 		return errors.Join(err, db.stop())
 	}
@@ -88,7 +88,6 @@ func (r *runFlags) trust(s *service) error {
 	if r.server.trust.given() {
 		verifier, err := r.server.trust.verifier(s.log)
 		s.authenticator = verifier
-		s.started = func(_ string, trails *audit.Service) error { return r.fill(trails) }
 		return err
 	}
 	secret, err := own{r.dataDir}.makeDevelopmentSecret()
@@ -98,34 +97,22 @@ func (r *runFlags) trust(s *service) error {
 	if s.authenticator, err = developmentVerifier(secret); err != nil {
 		return err
 	}
-	s.started = func(address string, trails *audit.Service) error {
-		if err := r.fill(trails); err != nil {
-			return err
-		}
-		return printWelcome(address, secret)
-	}
+	s.started = func(address string) error { return printWelcome(address, secret) }
 	return nil
 }
 
-// fill imports the demonstration into an empty trail.
-func (r *runFlags) fill(trails *audit.Service) error {
+// fill imports the demonstration into an empty trail, whole or not at all.
+func (r *runFlags) fill(ctx context.Context, trails *audit.Service) error {
 	if !r.demo {
 		return nil
 	}
-	ctx := context.Background()
 	list, err := trails.List(ctx, ownOrganization, audit.Filter{}, audit.PageRequest{})
 	if err != nil || list.Total > 0 {
 		return err
 	}
 	const days = 30
 	load := &load{service: trails, organization: ownOrganization, by: audit.Principal{Subject: "demo"}}
-	if err := load.all(ctx, importer.Demo(r.seed, time.Now(), days)); err != nil {
-		return err
-	}
-	if len(load.rejected) > 0 {
-		return fmt.Errorf("the demonstration was refused: %s: %s", load.rejected[0].Place, load.rejected[0].Reason)
-	}
-	return nil
+	return load.commit(ctx, importer.Demo(r.seed, time.Now(), days))
 }
 
 func printWelcome(address string, secret []byte) error {

@@ -79,8 +79,9 @@ type service struct {
 	listen        string
 	authenticator httpapi.Authenticator
 	log           *slog.Logger
-	notice        time.Duration                                // between saying that it drains and refusing connections
-	started       func(address string, s *audit.Service) error // called once requests are accepted
+	notice        time.Duration                               // between saying that it drains and refusing connections
+	prepare       func(context.Context, *audit.Service) error // if set, called before requests are accepted
+	started       func(address string) error                  // if set, called once they are
 	draining      atomic.Bool
 }
 
@@ -95,6 +96,11 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	trails := audit.NewService(store)
+	if s.prepare != nil {
+		if err := s.prepare(ctx, trails); err != nil {
+			return err
+		}
+	}
 	handler, err := httpapi.New(httpapi.Options{
 		Service: trails, Authenticator: s.authenticator, Ready: s.ready(store), Log: s.log,
 	})
@@ -110,7 +116,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	go func() { ended <- server.Serve(listener) }()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", listener.Addr().String()), slog.String("version", version))
 	if s.started != nil {
-		if err := s.started(listener.Addr().String(), trails); err != nil {
+		if err := s.started(listener.Addr().String()); err != nil {
 			return errors.Join(err, server.Close())
 		}
 	}

@@ -16,10 +16,14 @@ var wellKnown = map[string]string{
 	"migrate-database-url": "MIGRATE_DATABASE_URL",
 }
 
-// variable is the environment variable of a flag.
-func variable(flag string) string {
+// variable is the environment variable of a command's flag. --format means something
+// else in each command that has it, so its variable carries the command's name.
+func variable(c *cobra.Command, flag string) string {
 	if name, known := wellKnown[flag]; known {
 		return name
+	}
+	if flag == "format" {
+		flag = c.Name() + "-" + flag
 	}
 	return "OCORE_AUDIT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -29,7 +33,7 @@ func explainVariables(c *cobra.Command) {
 	for _, flags := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
 		flags.VisitAll(func(f *pflag.Flag) {
 			if !strings.Contains(f.Usage, "[$") {
-				f.Usage += " [$" + variable(f.Name) + "]"
+				f.Usage += " [$" + variable(c, f.Name) + "]"
 			}
 		})
 	}
@@ -42,12 +46,12 @@ func explainVariables(c *cobra.Command) {
 func applyVariables(c *cobra.Command) error {
 	var failed error
 	c.Flags().VisitAll(func(f *pflag.Flag) {
-		value, set := os.LookupEnv(variable(f.Name))
+		value, set := os.LookupEnv(variable(c, f.Name))
 		if !set || value == "" || f.Changed || failed != nil {
 			return
 		}
 		if err := c.Flags().Set(f.Name, value); err != nil {
-			failed = usage("%s: %s", variable(f.Name), err)
+			failed = usage("%s: %s", variable(c, f.Name), err)
 		}
 	})
 	return failed

@@ -479,7 +479,9 @@ FROM unnest($1::text[]) AS sent (id)
 CROSS JOIN LATERAL (
   SELECT k.id, k.position FROM entry_ids k WHERE k.organization = $2 AND k.id = sent.id LIMIT 1
 ) AS i
-JOIN entries e ON e.organization = $2 AND e.position = i.position
+CROSS JOIN LATERAL (
+  SELECT n.position, n.created_at, n.entry FROM entries n WHERE n.organization = $2 AND n.position = i.position LIMIT 1
+) AS e
 `
 
 type EntryKnownBatchResults struct {
@@ -805,18 +807,13 @@ func (b *HeadEnsureBatchResults) Close() error {
 }
 
 const headGet = `-- name: HeadGet :batchmany
-SELECT size, root FROM heads WHERE organization = $1
+SELECT size FROM heads WHERE organization = $1
 `
 
 type HeadGetBatchResults struct {
 	br     pgx.BatchResults
 	tot    int
 	closed bool
-}
-
-type HeadGetRow struct {
-	Size int64
-	Root []byte
 }
 
 // Index: heads_pkey.
@@ -832,10 +829,10 @@ func (q *Queries) HeadGet(ctx context.Context, db DBTX, organization []string) *
 	return &HeadGetBatchResults{br, len(organization), false}
 }
 
-func (b *HeadGetBatchResults) Query(f func(int, []HeadGetRow, error)) {
+func (b *HeadGetBatchResults) Query(f func(int, []int64, error)) {
 	defer b.br.Close()
 	for t := 0; t < b.tot; t++ {
-		var items []HeadGetRow
+		var items []int64
 		if b.closed {
 			if f != nil {
 				f(t, items, ErrBatchAlreadyClosed)
@@ -849,11 +846,11 @@ func (b *HeadGetBatchResults) Query(f func(int, []HeadGetRow, error)) {
 			}
 			defer rows.Close()
 			for rows.Next() {
-				var i HeadGetRow
-				if err := rows.Scan(&i.Size, &i.Root); err != nil {
+				var size int64
+				if err := rows.Scan(&size); err != nil {
 					return err
 				}
-				items = append(items, i)
+				items = append(items, size)
 			}
 			return rows.Err()
 		}()

@@ -3,8 +3,6 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 	"strings"
 	"unicode"
@@ -122,7 +120,7 @@ func searchText(action string, details []byte) string {
 	decoder.UseNumber()
 	for {
 		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) || err != nil {
+		if err != nil { // the end; admission let the details in
 			return strings.Join(lines, "\n")
 		}
 		switch value := token.(type) {

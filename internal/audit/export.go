@@ -9,8 +9,9 @@ import (
 // MaxExport is the most entries that one export holds; a cursor goes on from there.
 const MaxExport = 10_000
 
-// exportChunk is how many entries an export holds in memory at once.
-const exportChunk = 500
+// exportChunk is how many entries an export holds in memory at once: at their largest,
+// 16 MiB.
+const exportChunk = 64
 
 // Export is a reading of up to [MaxExport] entries, newest first, from one state of the
 // trail, in chunks.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -110,14 +111,9 @@ func rejectJSON(err error) error {
 
 // checkSchema lists every fault against the document's schema, as JSON pointers.
 func checkSchema(body []byte, schema *openapi3.Schema) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber() // a number of a state is never looked at, so it can't overflow
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the body is not JSON"}
-	}
-	if fault, overlong := overlongList(value, schema); overlong {
-		return &audit.Rejection{Kind: audit.ErrMalformed, Faults: []audit.Fault{fault}}
+	value, overlong := shallow(body, schema)
+	if overlong != nil {
+		return &audit.Rejection{Kind: audit.ErrMalformed, Faults: []audit.Fault{*overlong}}
 	}
 	err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
 	if err == nil {
@@ -132,17 +128,59 @@ func checkSchema(body []byte, schema *openapi3.Schema) error {
 	return r
 }
 
-// overlongList finds a list of the body with more items than it may have. Nothing else is
-// told then: 8 MiB hold millions of items, and collecting their faults takes gigabytes.
-func overlongList(body any, schema *openapi3.Schema) (audit.Fault, bool) {
-	object, _ := body.(map[string]any)
-	for name, property := range schema.Properties {
-		list, _ := object[name].([]any)
-		if bound := property.Value.MaxItems; bound != nil && uint64(len(list)) > *bound {
-			return audit.Fault{Pointer: "/" + name, Detail: takes(property.Value)}, true
+// shallow decodes a compact object as far as its schema looks. What is free inside it
+// stands empty: decoded, it would take fifty times its bytes. A list with more items than
+// it may have is told alone, and read no further than that.
+func shallow(object []byte, schema *openapi3.Schema) (value map[string]any, overlong *audit.Fault) {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(object, &members) // it can: admission let it in
+	value = make(map[string]any, len(members))
+	for name, raw := range members {
+		property := schema.Properties[name]
+		if property == nil || property.Value.Items == nil || raw[0] != '[' {
+			value[name] = scalar(raw)
+			continue
 		}
+		list, whole := shallowList(raw, property.Value)
+		if !whole {
+			return nil, &audit.Fault{Pointer: "/" + name, Detail: takes(property.Value)}
+		}
+		value[name] = list
 	}
-	return audit.Fault{}, false
+	return value, nil
+}
+
+func shallowList(raw []byte, schema *openapi3.Schema) (list []any, whole bool) {
+	list = []any{}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	for _, err := decoder.Token(); err == nil && decoder.More(); {
+		var item json.RawMessage
+		if schema.MaxItems != nil && uint64(len(list)) == *schema.MaxItems || decoder.Decode(&item) != nil {
+			return nil, false
+		}
+		if item[0] != '{' {
+			list = append(list, scalar(item))
+			continue
+		}
+		object, _ := shallow(item, schema.Items.Value) // entries hold no lists
+		list = append(list, object)
+	}
+	return list, true
+}
+
+// scalar decodes what is no object or list, and gives empty ones for those.
+func scalar(raw []byte) (value any) {
+	switch raw[0] {
+	case '{':
+		return map[string]any{}
+	case '[':
+		return []any{}
+	}
+	_ = json.Unmarshal(raw, &value) // it can, but for numbers beyond a float64, which are none of a schema's
+	if value == nil && raw[0] != 'n' {
+		return math.MaxFloat64
+	}
+	return value
 }
 
 func schemaFaults(err error) []audit.Fault {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"ocore.dev/audit/internal/audit"
 )
 
@@ -134,4 +136,27 @@ func FuzzProblem(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is free inside a body is never decoded for the schema: it would take fifty times
+// its bytes.
+func TestFreeObjectsAreNotDecoded(t *testing.T) {
+	t.Parallel()
+	spec, err := openapi3.NewLoader().LoadFromData(Document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := spec.Components.Schemas["NewAuditLog"].Value
+	body := []byte(`{"action":"a","resourceType":"t","beforeState":{"a":[` + strings.Repeat(`{"":1},`, 1<<18) + `1]}}`)
+	allocated := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := checkSchema(body, schema); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}).AllocedBytesPerOp()
+	if bound := int64(4 * len(body)); allocated > bound {
+		t.Errorf("%d bytes are allocated for a body of %d, at most %d are allowed", allocated, len(body), bound)
+	}
 }

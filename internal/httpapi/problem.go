@@ -112,7 +112,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	switch p.Status {
 	case http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", challenge(r))
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", "1")
 	}
 	w.WriteHeader(p.Status)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -108,7 +109,8 @@ func serveBytes(contentType string, body []byte) http.HandlerFunc {
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // observe gives each request its id and its log line. Ids that callers send are kept if
-// they are harmless. Query strings are not logged: filters name people.
+// they are harmless. What operations are called with is not logged: paths and filters
+// name people.
 func observe(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
@@ -131,11 +133,13 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 
 func logRequest(log *slog.Logger, r *http.Request, c *call, status int, took time.Duration) {
 	attributes := []slog.Attr{
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+		slog.String("method", r.Method), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("request_id", c.requestID),
 	}
 	if c.operation != "" {
 		attributes = append(attributes, slog.String("operation", c.operation), slog.String("organization", c.organization))
+	} else {
+		attributes = append(attributes, slog.String("path", r.URL.Path))
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("error", c.failure.Error()))
@@ -160,7 +164,7 @@ func recovered(next http.Handler) http.Handler {
 			if broken == http.ErrAbortHandler || recorder == nil || recorder.status != 0 { //nolint:errorlint // the value itself is the signal
 				panic(http.ErrAbortHandler)
 			}
-			writeProblem(w, r, fmt.Errorf("panic: %v", broken))
+			writeProblem(w, r, fmt.Errorf("panic: %v\n%s", broken, debug.Stack()))
 		}()
 		next.ServeHTTP(w, r)
 	})

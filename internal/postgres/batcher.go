@@ -33,9 +33,10 @@ type batcher struct {
 // request is one submission on its way to being committed.
 type request struct {
 	submission audit.Submission
-	context    context.Context // of the caller, who may have gone before its turn comes
-	outcome    chan outcome    // holds one, so that a writer never waits for a caller
-	leave      func()          // gives back its part of what may wait
+	context    context.Context  // of the caller, who may have gone before its turn comes
+	outcome    chan outcome     // holds one, so that a writer never waits for a caller
+	leave      func()           // gives back its part of what may wait
+	placed     map[string]int64 // the position of each id that an attempt to commit it placed
 }
 
 // answer ends the request, whether or not its caller is still there.
@@ -66,7 +67,7 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	if !b.waiting.TryAcquire(weight) {
 		return nil, audit.ErrOverloaded
 	}
-	r := &request{submission, ctx, make(chan outcome, 1), func() { b.waiting.Release(weight) }}
+	r := &request{submission, ctx, make(chan outcome, 1), func() { b.waiting.Release(weight) }, map[string]int64{}}
 	if !b.enqueue(r) {
 		r.leave()
 		return nil, audit.ErrOverloaded

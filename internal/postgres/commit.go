@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -19,10 +21,14 @@ import (
 // told that the outcome is unknown.
 const commitTimeout = 20 * time.Second
 
-// maxTries bounds how often a request is tried against passing faults such as a lost
+// maxTries bounds how often a group is tried against passing faults such as a lost
 // connection or a deadlock with another instance. Trying again is safe: the ids are
 // already given, so what an attempt committed unseen is found as known.
-const maxTries = 3
+const (
+	maxTries      = 3
+	retryPause    = 100 * time.Millisecond
+	retryPatience = 2 * time.Second
+)
 
 // committer commits groups of requests.
 type committer struct {
@@ -31,43 +37,83 @@ type committer struct {
 	heads knownHeads
 }
 
-// group commits the requests together and gives each its outcome. When the group
-// fails, each request is tried by itself, so that one's fault reaches that one alone.
+// group commits the requests together and gives each its outcome. A group that fails is
+// taken apart: by organization, because a trail that is locked or broken is that
+// organization's alone, and where the database isn't at fault by request, so that one's
+// fault reaches that one alone.
 func (c *committer) group(requests []*request) {
+	requests = waiting(requests)
 	if len(requests) == 0 {
 		return
 	}
-	err := c.transaction(requests)
+	err := c.try(requests)
 	if err == nil {
 		return
 	}
-	if len(requests) > 1 {
-		c.log.LogAttrs(context.Background(), slog.LevelWarn, "a group of appends failed; trying each alone",
-			slog.Int("requests", len(requests)), slog.Any("error", err))
+	parts := apart(requests, errors.Is(err, audit.ErrUnavailable))
+	if len(parts) == 1 {
+		for _, r := range requests {
+			r.answer(outcome{err: err})
+		}
+		return
 	}
-	for _, r := range requests {
-		c.alone(r)
+	c.log.LogAttrs(context.Background(), slog.LevelWarn, "a group of appends failed; trying its parts",
+		slog.Int("requests", len(requests)), slog.Int("parts", len(parts)), slog.Any("error", err))
+	for _, part := range parts {
+		c.group(part)
 	}
 }
 
-func (c *committer) alone(r *request) {
-	var err error
-	for range maxTries {
-		if err = r.context.Err(); err != nil {
-			break // nobody waits any more, and others may
+// waiting drops requests whose callers have gone: nothing was promised to them, and
+// others may wait.
+func waiting(requests []*request) []*request {
+	var still []*request
+	for _, r := range requests {
+		if err := r.context.Err(); err != nil {
+			r.answer(outcome{err: err})
+		} else {
+			still = append(still, r)
 		}
-		err = c.transaction([]*request{r})
-		if err == nil || !errors.Is(err, audit.ErrUnavailable) {
+	}
+	return still
+}
+
+// apart splits a group by organization, or one organization's by request unless it is
+// the database that failed. What can't be split further is one part.
+func apart(requests []*request, unavailable bool) [][]*request {
+	var parts [][]*request
+	for _, g := range growths(requests) {
+		parts = append(parts, g.requests)
+	}
+	if len(parts) > 1 || unavailable {
+		return parts
+	}
+	return slices.Collect(slices.Chunk(requests, 1))
+}
+
+// try attempts the transaction again after passing faults, unless the time that callers
+// may be asked for was spent in the attempt.
+func (c *committer) try(requests []*request) error {
+	var err error
+	for attempt := range maxTries {
+		time.Sleep(time.Duration(attempt) * retryPause)
+		begun := time.Now()
+		err = c.transaction(requests)
+		if err == nil || !errors.Is(err, audit.ErrUnavailable) || time.Since(begun) > retryPatience {
 			break
 		}
 	}
-	if err != nil {
-		r.answer(outcome{err: err})
-	}
+	return err
 }
 
 // transaction is one attempt. Requests get their outcomes if and only if it returns nil.
-func (c *committer) transaction(requests []*request) error {
+// A panic is an error of this group, rather than the end of every organization's service.
+func (c *committer) transaction(requests []*request) (failed error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			failed = fmt.Errorf("%w: panic: %v\n%s", errTrail, broken, debug.Stack())
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	grown := growths(requests)
@@ -75,6 +121,9 @@ func (c *committer) transaction(requests []*request) error {
 		return translate("make heads", err)
 	}
 	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error { return extend(ctx, tx, grown) })
+	if errors.Is(err, pgx.ErrNoRows) {
+		c.heads.forget(grown) // the database was restored under us
+	}
 	if err != nil {
 		return translate("append", err)
 	}

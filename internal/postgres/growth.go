@@ -53,7 +53,7 @@ func (g *growth) place(head db.HeadLockRow, known []db.EntryKnownRow) (err error
 	for _, r := range g.requests {
 		var o outcome
 		if o.err = g.check(r.submission); o.err == nil {
-			if o.receipts, err = g.add(r.submission); err != nil {
+			if o.receipts, err = g.add(r); err != nil {
 				return err
 			}
 		}
@@ -95,7 +95,10 @@ func (g *growth) check(s audit.Submission) error {
 	return nil
 }
 
-func (g *growth) add(s audit.Submission) ([]audit.Receipt, error) {
+// add places what isn't known. An entry that an earlier attempt of the same request placed
+// where it is found now was stored by that attempt, whose answer was lost: it is no replay.
+func (g *growth) add(r *request) ([]audit.Receipt, error) {
+	s := r.submission
 	receipts := make([]audit.Receipt, len(s.Entries))
 	for i, e := range s.Entries {
 		row, known := g.known[e.ID]
@@ -106,7 +109,12 @@ func (g *growth) add(s audit.Submission) ([]audit.Receipt, error) {
 			}
 			g.known[e.ID] = row
 		}
-		receipts[i] = audit.Receipt{ID: e.ID, Row: row, Existing: known}
+		at, placed := r.placed[e.ID]
+		existing := known && (!placed || at != row.Position)
+		if !existing {
+			r.placed[e.ID] = row.Position
+		}
+		receipts[i] = audit.Receipt{ID: e.ID, Row: row, Existing: existing}
 	}
 	return receipts, nil
 }

@@ -11,6 +11,12 @@ import (
 // trail costs no statement for it. Heads are never deleted.
 type knownHeads struct{ made sync.Map }
 
+func (k *knownHeads) forget(grown []*growth) {
+	for _, g := range grown {
+		k.made.Delete(g.organization)
+	}
+}
+
 func (k *knownHeads) ensure(ctx context.Context, pool *pgxpool.Pool, grown []*growth) error {
 	var p pipeline
 	for _, g := range grown {

@@ -29,10 +29,10 @@ func (s *Store) Span(ctx context.Context, organization string, f audit.Filter, s
 
 // newSpan clips the positions found to the trail's size when the reading began, or to
 // the smaller one that a walk began with.
-func newSpan(head []db.HeadGetRow, from, after *[]int64, size int64) audit.Span {
+func newSpan(head []int64, from, after *[]int64, size int64) audit.Span {
 	var span audit.Span
 	if len(head) > 0 {
-		span.Size = head[0].Size
+		span.Size = head[0]
 	}
 	if size >= 0 {
 		span.Size = min(span.Size, size)

@@ -32,7 +32,7 @@ UNION SELECT 'it owns, or may become the owner of, the database' FROM pg_databas
 UNION SELECT 'it owns, or may become the owner of, the schema ' || nspname FROM pg_namespace JOIN roles ON roles.oid = nspowner
   WHERE pg_namespace.oid IN (SELECT relnamespace FROM history)
 UNION SELECT 'it is a member of ' || rolname FROM roles
-  WHERE rolname IN ('pg_execute_server_program', 'pg_write_server_files', 'pg_write_all_data')
+  WHERE rolname IN ('ocore_audit_worker', 'pg_execute_server_program', 'pg_write_server_files', 'pg_write_all_data')
 UNION SELECT 'row-level security is off for ' || relname FROM history
   WHERE relname <> 'admin_search' AND NOT (relrowsecurity AND relforcerowsecurity)
 UNION SELECT 'row-level security has no policy for ' || relname FROM history

@@ -74,7 +74,8 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	parameters := config.ConnConfig.RuntimeParams
 	parameters["application_name"] = name
 	parameters["timezone"] = "UTC"
-	parameters["synchronous_commit"] = "on" // 201 means committed, whatever the login's defaults
+	parameters["synchronous_commit"] = "on"                        // 201 means committed, whatever the login's defaults
+	parameters["default_transaction_isolation"] = "read committed" // what is known is looked up after the lock
 	parameters["statement_timeout"] = milliseconds(o.StatementTimeout)
 	parameters["lock_timeout"] = milliseconds(o.StatementTimeout / 2)
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout)

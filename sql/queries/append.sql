@@ -23,7 +23,9 @@ FROM unnest(@ids::text[]) AS sent (id)
 CROSS JOIN LATERAL (
   SELECT k.id, k.position FROM entry_ids k WHERE k.organization = @organization AND k.id = sent.id LIMIT 1
 ) AS i
-JOIN entries e ON e.organization = @organization AND e.position = i.position;
+CROSS JOIN LATERAL (
+  SELECT n.position, n.created_at, n.entry FROM entries n WHERE n.organization = @organization AND n.position = i.position LIMIT 1
+) AS e;
 
 -- name: EntryInsertMany :batchexec
 -- The arrays are columns of equal length; '' stands for NULL.

@@ -1,6 +1,6 @@
 -- name: HeadGet :batchmany
 -- Index: heads_pkey.
-SELECT size, root FROM heads WHERE organization = @organization;
+SELECT size FROM heads WHERE organization = @organization;
 
 -- name: PositionFrom :batchmany
 -- The first position not before a time. Index: entries_created_at_idx.
