@@ -25,23 +25,26 @@ type Options struct {
 type Store struct {
 	reads   *pgxpool.Pool
 	appends *pgxpool.Pool
+	probes  *pgxpool.Pool // one connection, so that readiness doesn't wait behind reads
 	batcher *batcher
 }
 
 // Open connects as the serving role. It doesn't wait for the database: see [Store.Ready].
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	reads, err := o.pool(ctx, "ocore-audit read", o.ReadConnections)
-	if err != nil {
-		return nil, err
+	s := &Store{}
+	for _, p := range []struct {
+		name        string
+		connections int32
+		into        **pgxpool.Pool
+	}{{"read", o.ReadConnections, &s.reads}, {"append", int32(o.Writers), &s.appends}, {"probe", 1, &s.probes}} {
+		pool, err := o.pool(ctx, "ocore-audit "+p.name, p.connections)
+		if err != nil {
+			return nil, err // of the URL, which the first pool finds: none is open yet
+		}
+		*p.into = pool
 	}
-	appends, err := o.pool(ctx, "ocore-audit append", int32(o.Writers))
-	if err != nil {
-		reads.Close()
-		return nil, err
-	}
-	s := &Store{reads: reads, appends: appends}
-	s.batcher = newBatcher(o.Writers, &committer{pool: appends, log: o.Log})
+	s.batcher = newBatcher(o.Writers, &committer{pool: s.appends, log: o.Log})
 	return s, nil
 }
 
@@ -86,7 +89,7 @@ func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) 
 
 // Ready reports whether the database answers and holds this version's schema.
 func (s *Store) Ready(ctx context.Context) error {
-	return schemaCurrent(ctx, s.reads)
+	return schemaCurrent(ctx, s.probes)
 }
 
 // Close lets appends that wait finish, then disconnects. Later appends are refused.
@@ -94,6 +97,7 @@ func (s *Store) Close() {
 	s.batcher.close()
 	s.appends.Close()
 	s.reads.Close()
+	s.probes.Close()
 }
 
 // Append implements [audit.Store].
