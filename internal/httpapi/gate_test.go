@@ -139,7 +139,7 @@ func FuzzProblem(f *testing.F) {
 }
 
 // What is free inside a body is never decoded for the schema: it would take fifty times
-// its bytes.
+// its bytes. Reading around it takes three, and seven under the race detector.
 func TestFreeObjectsAreNotDecoded(t *testing.T) {
 	t.Parallel()
 	spec, err := openapi3.NewLoader().LoadFromData(Document())
@@ -156,7 +156,7 @@ func TestFreeObjectsAreNotDecoded(t *testing.T) {
 			}
 		}
 	}).AllocedBytesPerOp()
-	if bound := int64(4 * len(body)); allocated > bound {
+	if bound := int64(16 * len(body)); allocated > bound {
 		t.Errorf("%d bytes are allocated for a body of %d, at most %d are allowed", allocated, len(body), bound)
 	}
 }
