@@ -10,18 +10,33 @@ import (
 	"github.com/google/uuid"
 )
 
-// adminStrings are the members of an admin entry that we name, with their bounds in
-// bytes. The order, with details before ipAddress, is the order in the stored text.
-var adminStrings = map[string]int{
-	"id": 128, "action": 200, "userId": 512, "userName": 512, "organizationId": 64,
-	"ipAddress": 256, "userAgent": 2048,
+// adminMembers are the members of an admin entry that we name, in the order of the stored
+// text: strings with their bounds in bytes, and 0 for an object.
+var adminMembers = []struct {
+	name string
+	max  int
+}{
+	{"id", 128},
+	{"action", 200},
+	{"userId", 512},
+	{"userName", 512},
+	{"organizationId", 64},
+	{"details", 0},
+	{"ipAddress", 256},
+	{"userAgent", 2048},
 }
 
-var (
-	adminOrder = []string{"id", "action", "userId", "userName", "organizationId", "details", "ipAddress", "userAgent"}
-	// adminReserved are given by the service; accepting them would let an author forge them.
-	adminReserved = []string{"position", "createdAt", "recordedBy", "importedAt"}
-)
+// adminReserved are given by the service; accepting them would let an author forge them.
+var adminReserved = []string{"position", "createdAt", "recordedBy", "importedAt"}
+
+func isAdminMember(name string) bool {
+	for _, m := range adminMembers {
+		if m.name == name {
+			return true
+		}
+	}
+	return false
+}
 
 // AdmitAdmin validates an admin entry: an open object whose members other than the
 // named ones are kept exactly as sent. Errors are as for [Admit].
@@ -39,7 +54,7 @@ func AdmitAdmin(raw []byte) (Admitted, error) {
 		switch {
 		case slices.Contains(adminReserved, m.name):
 			faults.add("/"+pointerEscaper.Replace(m.name), "is given by the service; leave it out")
-		case slices.Contains(adminOrder, m.name):
+		case isAdminMember(m.name):
 			named[m.name] = m
 		default:
 			others = append(others, m)
@@ -58,9 +73,9 @@ func AdmitAdmin(raw []byte) (Admitted, error) {
 // adminValues checks the named members and returns the strings among them.
 func adminValues(named map[string]member, faults *faultList) map[string]string {
 	values := map[string]string{}
-	for _, name := range adminOrder {
+	for _, known := range adminMembers {
+		name, limit, isString := known.name, known.max, known.max > 0
 		m, sent := named[name]
-		limit, isString := adminStrings[name]
 		switch {
 		case !sent:
 			continue
@@ -94,14 +109,12 @@ func newAdminEntry(values map[string]string, named map[string]member, others []m
 	if values["id"] == "" {
 		values["id"] = uuid.Must(uuid.NewV7()).String()
 	}
-	fields := make([]member, 0, len(adminOrder)+len(others))
-	for _, name := range adminOrder {
-		if name == "details" {
-			if details, sent := named[name]; sent {
-				fields = append(fields, newMember(name, details.raw))
-			}
-		} else if values[name] != "" {
-			fields = append(fields, newMember(name, AppendString(nil, values[name])))
+	fields := make([]member, 0, len(adminMembers)+len(others))
+	for _, known := range adminMembers {
+		if details, sent := named[known.name]; sent && known.max == 0 {
+			fields = append(fields, newMember(known.name, details.raw))
+		} else if values[known.name] != "" {
+			fields = append(fields, newMember(known.name, AppendString(nil, values[known.name])))
 		}
 	}
 	content := appendObject(nil, append(fields, others...))
