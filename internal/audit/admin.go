@@ -53,7 +53,7 @@ func AdmitAdmin(raw []byte) (Admitted, error) {
 	for _, m := range members(object) {
 		switch {
 		case slices.Contains(adminReserved, m.name):
-			faults.add("/"+pointerEscaper.Replace(m.name), "is given by the service; leave it out")
+			faults.add("/"+EscapePointer(m.name), "is given by the service; leave it out")
 		case isAdminMember(m.name):
 			named[m.name] = m
 		default:

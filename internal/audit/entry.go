@@ -159,7 +159,7 @@ func textFault(value string, maxBytes int) string {
 	switch {
 	case len(value) > maxBytes:
 		return fmt.Sprintf("has %d bytes; at most %d are allowed", len(value), maxBytes)
-	case !validText(value):
+	case !ValidText(value):
 		return "holds invalid UTF-8 or a NUL character"
 	}
 	return ""

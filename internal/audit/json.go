@@ -78,7 +78,7 @@ func (s step) String() string {
 	if s.name == nil {
 		return strconv.Itoa(s.index)
 	}
-	return pointerEscaper.Replace(unquote(s.name))
+	return EscapePointer(unquote(s.name))
 }
 
 func (s *scanner) peek() byte {
@@ -100,6 +100,9 @@ func (s *scanner) space() {
 }
 
 var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// EscapePointer makes a member's name a step of a JSON pointer (RFC 6901, section 3).
+func EscapePointer(name string) string { return pointerEscaper.Replace(name) }
 
 func (s *scanner) pointer() string {
 	var pointer strings.Builder
@@ -421,7 +424,8 @@ func unquote(raw []byte) string {
 	return text
 }
 
-func validText(value string) bool {
+// ValidText reports whether a string can be stored: valid UTF-8 without NUL.
+func ValidText(value string) bool {
 	return utf8.ValidString(value) && strings.IndexByte(value, 0) < 0
 }
 

@@ -198,7 +198,7 @@ func schemaFaults(err error) []audit.Fault {
 	}
 	pointer := ""
 	for _, step := range bad.JSONPointer() {
-		pointer += "/" + pointerEscaper.Replace(step)
+		pointer += "/" + audit.EscapePointer(step)
 	}
 	if bad.SchemaField == "properties" {
 		return []audit.Fault{{Pointer: pointer + unknownMember(bad.Reason), Detail: "is no member of this object; leave it out"}}
@@ -209,8 +209,6 @@ func schemaFaults(err error) []audit.Fault {
 	return []audit.Fault{{Pointer: pointer, Detail: takes(bad.Schema)}}
 }
 
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
-
 // unknownMember is the pointer's last step, which the validator tells in its reason alone.
 func unknownMember(reason string) string {
 	quoted, _ := strconv.QuotedPrefix(strings.TrimPrefix(reason, "property "))
@@ -218,7 +216,7 @@ func unknownMember(reason string) string {
 	if err != nil {
 		return ""
 	}
-	return "/" + pointerEscaper.Replace(name)
+	return "/" + audit.EscapePointer(name)
 }
 
 // takes says in words what a schema allows: the remedy that a problem names.

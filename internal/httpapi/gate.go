@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
@@ -137,7 +136,7 @@ func (o operation) tidyQuery(raw string) (string, error) {
 			return "", audit.BadParameter(printable(name), "%s takes %s, and nothing of this name", o.id, o.parameters())
 		case len(sent) > 1:
 			return "", audit.BadParameter(name, "%s stands %d times; send it once", name, len(sent))
-		case !validText(sent[0]):
+		case !audit.ValidText(sent[0]):
 			return "", audit.BadParameter(name, "%s holds invalid UTF-8 or a NUL character", name)
 		case sent[0] == "":
 			values.Del(name)
@@ -155,13 +154,11 @@ func (o operation) parameters() string {
 }
 
 func checkPath(r *http.Request) error {
-	if validText(r.URL.Path) {
+	if audit.ValidText(r.URL.Path) {
 		return nil
 	}
 	return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the path holds invalid UTF-8 or a NUL character"}
 }
-
-func validText(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
 // printable bounds what is repeated of a name that somebody made up.
 func printable(name string) string {

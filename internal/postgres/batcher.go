@@ -125,18 +125,13 @@ func (b *batcher) write(queue chan *request) {
 	}
 }
 
-// gather takes what waits behind first, up to the bounds of one transaction, and drops
-// requests whose callers have gone: nothing was promised to them.
+// gather takes what waits behind first, up to the bounds of one transaction.
 func gather(first *request, queue chan *request) []*request {
 	var group []*request
 	entries := 0
 	for r := first; r != nil; {
-		if err := r.context.Err(); err != nil {
-			r.answer(outcome{err: err})
-		} else {
-			group = append(group, r)
-			entries += len(r.submission.Entries)
-		}
+		group = append(group, r)
+		entries += len(r.submission.Entries)
 		r = nil
 		if entries < maxGroupEntries {
 			select {

@@ -91,8 +91,8 @@ func apart(requests []*request, unavailable bool) [][]*request {
 	return slices.Collect(slices.Chunk(requests, 1))
 }
 
-// try attempts the transaction again after passing faults, unless the time that callers
-// may be asked for was spent in the attempt.
+// try attempts the transaction again after passing faults, unless the attempt took so
+// long that callers, and other organizations, would wait too long for another.
 func (c *committer) try(requests []*request) error {
 	var err error
 	for attempt := range maxTries {
