@@ -47,5 +47,23 @@ lint: ## Run the linters
 	$(GO) vet ./...
 	$(GO) tool -modfile=internal/tools/go.mod golangci-lint run
 
+# Tools of other languages, each at the one version that its folder names.
+GENERATOR_VERSION := 7.25.0
+NODE_TOOLS := internal/tools/node_modules/.package-lock.json
+PYTHON     := .tools/python/bin/python
+GENERATOR  := .tools/openapi-generator-cli-$(GENERATOR_VERSION).jar
+
+$(NODE_TOOLS): internal/tools/package-lock.json
+	npm ci --prefix internal/tools --ignore-scripts --no-fund --no-audit
+	@touch $@
+
+$(PYTHON): internal/tools/requirements.txt
+	python3 -m venv .tools/python
+	$(PYTHON) -m pip install --quiet --no-deps --requirement $<
+	@touch $@
+
+$(GENERATOR):
+	mvn -q dependency:copy -Dartifact=org.openapitools:openapi-generator-cli:$(GENERATOR_VERSION) -DoutputDirectory=.tools
+
 .PHONY: check
 check: drift lint test ## Everything: drift, linters, tests
