@@ -23,6 +23,7 @@ func (i trusted) principal(members map[string]json.RawMessage, now time.Time) (a
 	c := &claims{members: members}
 	i.checkTimes(c, now.Unix())
 	i.checkAudience(c)
+	i.checkRequired(c)
 	p := audit.Principal{
 		Issuer:        c.text("iss", maxText),
 		Subject:       c.text("sub", maxText),
@@ -65,6 +66,15 @@ func (i trusted) checkAudience(c *claims) {
 	}
 }
 
+func (i trusted) checkRequired(c *claims) {
+	for name, accepted := range i.RequireClaims {
+		values := c.textOrTexts(name)
+		if !slices.ContainsFunc(values, func(value string) bool { return slices.Contains(accepted, value) }) {
+			c.fail(name, "has none of the values in require_claims")
+		}
+	}
+}
+
 func (i trusted) organizations(c *claims) []string {
 	named := c.texts(i.Claims.Organizations)
 	if c.has(i.Claims.Organization) {
@@ -85,7 +95,7 @@ func (i trusted) organizations(c *claims) []string {
 func (i trusted) permissions(c *claims) []audit.Permission {
 	granted := c.texts(i.Claims.Permissions)
 	for scope := range strings.SplitSeq(c.text(i.Claims.Scope, maxToken), " ") {
-		granted = append(granted, scope)
+		granted = append(granted, i.scope(scope)...)
 	}
 	for _, role := range c.textOrTexts(i.Claims.Role) {
 		granted = append(granted, i.Roles[role]...)
@@ -97,6 +107,14 @@ func (i trusted) permissions(c *claims) []audit.Permission {
 		}
 	}
 	return permissions
+}
+
+// scope is what one scope stands for.
+func (i trusted) scope(name string) []string {
+	if i.Scopes == nil {
+		return []string{name}
+	}
+	return i.Scopes[name]
 }
 
 // claims reads members by type and keeps the first failure. Absent ones read as zero.

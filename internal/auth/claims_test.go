@@ -297,3 +297,52 @@ func TestMaxLifetime(t *testing.T) {
 	accepted(t, v, signed(edit{"exp": seconds(15 * 60)}))
 	refused(t, v, signed(edit{"exp": seconds(15*60 + 1)}))
 }
+
+func TestScopesCanStandForPermissions(t *testing.T) {
+	t.Parallel()
+	scopes := map[string][]string{
+		"audit/read": {"view:audit_logs"},
+		"audit/all":  {"view:audit_logs", "create:audit_logs"},
+		"nothing":    nil,
+	}
+	for name, c := range map[string]struct {
+		scopes map[string][]string
+		scope  string
+		want   []audit.Permission
+	}{
+		"none set":   {nil, "audit/read a:b", []audit.Permission{"audit/read", "a:b"}},
+		"one":        {scopes, "openid audit/read", []audit.Permission{"view:audit_logs"}},
+		"two":        {scopes, "audit/read audit/all", []audit.Permission{"view:audit_logs", "create:audit_logs"}},
+		"unlisted":   {scopes, "view:audit_logs audit/READ audit/rea", nil},
+		"nothing":    {scopes, "nothing", nil},
+		"off":        {map[string][]string{}, "view:audit_logs", nil},
+		"empty text": {scopes, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			issuer := secretIssuer()
+			issuer.Scopes = c.scopes
+			got := accepted(t, verifier(t, issuer), signed(edit{"permissions": "", "scope": quoted(c.scope)})).Permissions
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("permissions = %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRequiredClaims(t *testing.T) {
+	t.Parallel()
+	issuer := secretIssuer()
+	issuer.RequireClaims = map[string][]string{"token_use": {"access"}, "client_id": {"web", "worker"}}
+	v := verifier(t, issuer)
+	with := func(use, client string) string { return signed(edit{"token_use": use, "client_id": client}) }
+	accepted(t, v, with(`"access"`, `"web"`))
+	accepted(t, v, with(`"access"`, `"worker"`))
+	accepted(t, v, with(`["id","access"]`, `["web"]`))
+	for _, use := range []string{``, `""`, `null`, `true`, `1`, `{}`, `[]`, `[["access"]]`, `["access",1]`, `"id"`, `"Access"`, `"access "`, `"web"`} {
+		refused(t, v, with(use, `"web"`))
+	}
+	for _, client := range []string{``, `"other"`, `"web worker"`, `"access"`} {
+		refused(t, v, with(`"access"`, client))
+	}
+}

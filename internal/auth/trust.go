@@ -51,9 +51,15 @@ type Issuer struct {
 	Types []string `json:"types"`
 	// Claims renames the claims that this issuer names in its own way.
 	Claims ClaimNames `json:"claims"`
+	// RequireClaims lists for each claim the values of which it must have one, as a string
+	// or in an array of strings. It is for issuers that put what "aud" is for elsewhere.
+	RequireClaims map[string][]string `json:"require_claims"`
 	// Roles maps a role to the permissions that it stands for; a role that is not here
 	// stands for none.
 	Roles map[string][]string `json:"roles"`
+	// Scopes does the same for scopes, for issuers that can't spell one like a permission.
+	// Without it (nil, not empty) each scope stands for the permission of its name.
+	Scopes map[string][]string `json:"scopes"`
 	// MaxLifetime is the longest accepted time from "iat" to "exp", as a Go duration of
 	// at least a second. Default: 24h.
 	MaxLifetime string `json:"max_lifetime"`
@@ -172,7 +178,7 @@ func checkIssuers(issuers []Issuer) error {
 }
 
 func (i Issuer) check() error {
-	for _, check := range []func() error{i.checkKeySource, i.checkAlgorithms, i.checkClaims, i.checkRoles} {
+	for _, check := range []func() error{i.checkKeySource, i.checkAlgorithms, i.checkClaims, i.checkRequired, i.checkGrants} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -226,10 +232,22 @@ func (i Issuer) checkClaims() error {
 	return nil
 }
 
-func (i Issuer) checkRoles() error {
-	for role, permissions := range i.Roles {
-		if slices.Contains(permissions, "") {
-			return fmt.Errorf("roles: %q has an empty permission; write it like view:audit_logs", role)
+// checkRequired refuses a claim that no token could have.
+func (i Issuer) checkRequired() error {
+	for claim, values := range i.RequireClaims {
+		if claim == "" || len(values) == 0 || slices.Contains(values, "") {
+			return fmt.Errorf("require_claims: %q needs a name and values that are not empty; write them like \"token_use\": [\"access\"]", claim)
+		}
+	}
+	return nil
+}
+
+func (i Issuer) checkGrants() error {
+	for setting, grants := range map[string]map[string][]string{"roles": i.Roles, "scopes": i.Scopes} {
+		for name, permissions := range grants {
+			if slices.Contains(permissions, "") {
+				return fmt.Errorf("%s: %q has an empty permission; write it like view:audit_logs", setting, name)
+			}
 		}
 	}
 	return nil

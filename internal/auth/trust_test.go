@@ -22,6 +22,8 @@ func TestParseTrust(t *testing.T) {
 				"types": ["at+jwt", ""],
 				"claims": {"organization": "o", "organizations": "os", "permissions": "p", "scope": "scp", "name": "n", "role": "r"},
 				"roles": {"Owner": ["manage:audit_logs"], "Guest": []},
+				"scopes": {"audit/read": ["view:audit_logs"]},
+				"require_claims": {"token_use": ["access"]},
 				"max_lifetime": "1h30m"
 			}
 		]
@@ -32,15 +34,17 @@ func TestParseTrust(t *testing.T) {
 	want := []auth.Issuer{
 		{Issuer: "a", Algorithms: []string{"HS256"}, SecretFile: "s"},
 		{
-			Issuer:      "b",
-			Algorithms:  []string{"RS256", "ES256", "EdDSA"},
-			KeySetFile:  "k",
-			RequireKID:  true,
-			Audience:    "audit",
-			Types:       []string{"at+jwt", ""},
-			Claims:      auth.ClaimNames{Organization: "o", Organizations: "os", Permissions: "p", Scope: "scp", Name: "n", Role: "r"},
-			Roles:       map[string][]string{"Owner": {"manage:audit_logs"}, "Guest": {}},
-			MaxLifetime: "1h30m",
+			Issuer:        "b",
+			Algorithms:    []string{"RS256", "ES256", "EdDSA"},
+			KeySetFile:    "k",
+			RequireKID:    true,
+			Audience:      "audit",
+			Types:         []string{"at+jwt", ""},
+			Claims:        auth.ClaimNames{Organization: "o", Organizations: "os", Permissions: "p", Scope: "scp", Name: "n", Role: "r"},
+			Roles:         map[string][]string{"Owner": {"manage:audit_logs"}, "Guest": {}},
+			Scopes:        map[string][]string{"audit/read": {"view:audit_logs"}},
+			RequireClaims: map[string][]string{"token_use": {"access"}},
+			MaxLifetime:   "1h30m",
 		},
 	}
 	if !reflect.DeepEqual(issuers, want) {
@@ -91,6 +95,12 @@ func TestTrustRefusals(t *testing.T) {
 		"lifetime number":          {one(edit{"max_lifetime": "3600"}), "max_lifetime: is a JSON number"},
 		"roles string":             {one(edit{"roles": `{"Owner":"manage:audit_logs"}`}), "roles"},
 		"empty permission":         {one(edit{"roles": `{"Owner":[""]}`}), `roles: "Owner" has an empty permission`},
+		"scopes array":             {one(edit{"scopes": `["audit/read"]`}), "scopes"},
+		"scope, empty permission":  {one(edit{"scopes": `{"audit/read":[""]}`}), `scopes: "audit/read" has an empty permission`},
+		"required string":          {one(edit{"require_claims": `{"token_use":"access"}`}), "require_claims"},
+		"required, no values":      {one(edit{"require_claims": `{"token_use":[]}`}), `require_claims: "token_use"`},
+		"required, empty value":    {one(edit{"require_claims": `{"token_use":["access",""]}`}), `require_claims: "token_use"`},
+		"required, no name":        {one(edit{"require_claims": `{"":["access"]}`}), `require_claims: ""`},
 		"any issuer among several": {`{"issuers":[{"issuer":"a","algorithms":["HS256"],"secret_file":"s"},{"algorithms":["HS256"],"secret_file":"s"}]}`, "issuers[1]: issuer: is empty"},
 		"same issuer twice":        {`{"issuers":[{"issuer":"a","algorithms":["HS256"],"secret_file":"s"},{"issuer":"a","algorithms":["HS256"],"secret_file":"t"}]}`, "issuers[1]: issuer:"},
 	} {
