@@ -120,6 +120,7 @@ func newGuide(t *testing.T, path string) *guide {
 	}
 	g.env = append(os.Environ(), asCommand+"=1", "PATH="+bin+":"+os.Getenv("PATH")) //nolint:forbidigo // the search path, no setting
 	g.startService(t)
+	g.env = append(g.env, "OCORE_AUDIT_URL=http://"+g.addresses[serviceAddress]) // commands assume the written one
 	if g.mentions(databaseAddress) {
 		g.startDatabase(t)
 	}
