@@ -47,7 +47,10 @@ const (
 
 const root = "../.."
 
-var guides = []string{"getting-started", "authentication", "recording", "reading", "moving", "operating"}
+var guides = []string{
+	"README.md", "docs/getting-started.md", "docs/authentication.md", "docs/recording.md", "docs/reading.md",
+	"docs/moving.md", "docs/operating.md",
+}
 
 // block is one fenced block of a guide.
 type block struct {
@@ -84,15 +87,12 @@ func readBlocks(t *testing.T, path string) []block {
 	return blocks
 }
 
-func guidePath(name string) string { return filepath.Join(root, "docs", name+".md") }
-
 func TestGuidesRunAsWritten(t *testing.T) {
 	t.Parallel()
 	for _, name := range guides {
-		t.Run(name, func(t *testing.T) {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".md"), func(t *testing.T) {
 			t.Parallel()
-			g := newGuide(t, guidePath(name))
-			g.run(t)
+			newGuide(t, filepath.Join(root, name)).run(t)
 		})
 	}
 }
@@ -233,7 +233,7 @@ type step struct {
 	block
 	command string
 	want    string
-	fails   bool // the next command shows its status
+	shown   bool // the next command shows its status
 }
 
 // consoleSteps cuts a block into commands and their outputs. A command goes on while a
@@ -260,7 +260,7 @@ func consoleSteps(t *testing.T, path string, b block) []step {
 		}
 	}
 	for i := range steps[:len(steps)-1] {
-		steps[i].fails = strings.HasPrefix(steps[i+1].command, "echo $?")
+		steps[i].shown = strings.HasPrefix(steps[i+1].command, "echo $?")
 	}
 	return steps
 }
@@ -321,7 +321,7 @@ func (g *guide) check(t *testing.T, steps []step, printed string) {
 			continue
 		}
 		out, status, _ := strings.Cut(out, ended)
-		if failed := status != "0\n"; failed != s.fails {
+		if status != "0\n" && !s.shown {
 			t.Errorf("%s:%d: %sexits with %s%s", g.path, s.line, s.command, status, out)
 		}
 		if !expected(s.want).MatchString(strings.TrimRight(mask(out), "\n")) {
@@ -335,7 +335,7 @@ var masks = []struct {
 	by      string
 }{
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "<id>"},
-	{regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.(\d{6}|\d{3})Z`), "<time>"},
+	{regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z`), "<time>"},
 	{regexp.MustCompile(`"nextCursor":"[^"]*"`), "<cursor>"},
 	{regexp.MustCompile(`cursor=[^&>]+`), "<cursor>"},
 	{regexp.MustCompile(`took=\S+`), "<took>"},
@@ -418,8 +418,8 @@ func goRun(t *testing.T, file string) *exec.Cmd {
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil || len(paths) < len(guides) {
-		t.Fatalf("%d guides: %v", len(paths), err)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d pages: %v", len(paths), err)
 	}
 	all := map[string]string{}
 	for _, path := range append(paths, filepath.Join(root, "README.md")) {

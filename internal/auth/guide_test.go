@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -127,6 +128,34 @@ func TestDocumentedIssuers(t *testing.T) {
 				t.Error("a scope of that name gave a permission")
 			}
 		})
+	}
+}
+
+// Settings stand in other guides too.
+func TestDocumentedSettingsParse(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range fenced.FindAllStringSubmatch(string(text), -1) {
+			if !strings.HasPrefix(block[1], `{"issuers"`) {
+				continue
+			}
+			if _, err := auth.ParseTrust(strings.NewReader(block[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+			parsed++
+		}
+	}
+	if parsed < 5 {
+		t.Errorf("only %d settings found", parsed)
 	}
 }
 
