@@ -32,6 +32,7 @@ import (
 //	          (… stands for any text; ids, times and cursors may be others)
 //	json      must be JSON
 //	python, go, javascript   runs, and must record an entry
+//	js        is a function for another program, tried below
 //
 // Other languages are for what can't run here: another program's settings, a picture of
 // an answer. A sh block of make commands isn't run, but its targets must exist; `make run`
@@ -392,6 +393,38 @@ func (g *guide) runSnippets(t *testing.T) {
 				t.Errorf("%s:%d: recorded nothing", g.path, b.line)
 			}
 		})
+	}
+}
+
+// The function that adds organizations to Cognito's tokens, by the events that Cognito
+// sends for people and for programs.
+func TestCognitoFunctionNamesOrganizations(t *testing.T) {
+	t.Parallel()
+	blocks := readBlocks(t, filepath.Join(root, "docs", "authentication.md"))
+	i := slices.IndexFunc(blocks, func(b block) bool { return b.language == "js" })
+	if i < 0 {
+		t.Fatal("the guide has no function")
+	}
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skipf("the function was not run: %v", err)
+	}
+	const call = `
+for (const event of [
+  { request: { userAttributes: { "custom:org_id": "globex" } }, callerContext: { clientId: "1example23456789" } },
+  { request: {}, callerContext: { clientId: "5example9worker" } },
+  { request: {}, callerContext: { clientId: "another" } },
+]) console.log(JSON.stringify((await handler(event)).response.claimsAndScopeOverrideDetails.accessTokenGeneration));`
+	file := filepath.Join(t.TempDir(), "function.mjs")
+	if err := os.WriteFile(file, []byte(blocks[i].text+call), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "node", file).CombinedOutput()
+	const want = `{"claimsToAddOrOverride":{"org_id":"globex"}}
+{"claimsToAddOrOverride":{"org_id":"acme"}}
+{"claimsToAddOrOverride":{}}
+`
+	if err != nil || string(out) != want {
+		t.Errorf("%v: %s, want %s", err, out, want)
 	}
 }
 
