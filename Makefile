@@ -9,7 +9,7 @@ ARGS    ?=
 
 .PHONY: help
 help: ## Show what there is to make
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/ocore-audit
@@ -65,5 +65,13 @@ $(PYTHON): internal/tools/requirements.txt
 $(GENERATOR):
 	mvn -q dependency:copy -Dartifact=org.openapitools:openapi-generator-cli:$(GENERATOR_VERSION) -DoutputDirectory=.tools
 
+DOCUMENTS := openapi.yaml
+
+.PHONY: lint-document
+lint-document: $(NODE_TOOLS) ## Hold the document against Redocly's and Spectral's strictest rules
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+	  internal/tools/node_modules/.bin/redocly lint --config .redocly.yaml --max-problems 1000 $(DOCUMENTS)
+	internal/tools/node_modules/.bin/spectral lint --ruleset .spectral.yaml --fail-severity hint $(DOCUMENTS)
+
 .PHONY: check
-check: drift lint test ## Everything: drift, linters, tests
+check: drift lint lint-document test ## Everything: drift, linters, the document, tests

@@ -354,11 +354,6 @@ type Problem struct {
 	// Example: 01a20787-24eb-7d5a-9fd1-2aabfe228f21
 	ID *string `json:"id,omitempty"`
 
-	// Instance The path that was called.
-	//
-	// Example: /api/audit-logs
-	Instance *string `json:"instance,omitempty"`
-
 	// Parameter The first parameter at fault, if one is.
 	//
 	// Example: per_page
@@ -396,7 +391,7 @@ type ProblemFault struct {
 	// Example: is not an RFC 3339 date and time such as 2026-11-23T06:05:00Z
 	Detail string `json:"detail"`
 
-	// Pointer A JSON pointer (RFC 6901) into the body that was sent; empty for the body as a whole.
+	// Pointer A JSON pointer (RFC 6901) into the body that was sent; empty for the body as a whole. Where it would be longer than 4,096 bytes, it points at what holds the fault.
 	//
 	// Example: /items/3/occurredAt
 	Pointer string `json:"pointer"`

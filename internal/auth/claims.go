@@ -140,8 +140,8 @@ func (c *claims) text(name string, limit int) string {
 		return ""
 	}
 	text, ok := stringValue(c.members[name])
-	if !ok || len(text) > limit {
-		c.fail(name, "is not a string of at most "+strconv.Itoa(limit)+" bytes")
+	if !ok || len(text) > limit || !audit.ValidText(text) {
+		c.fail(name, "is not a string of at most "+strconv.Itoa(limit)+" bytes without NUL")
 	}
 	return text
 }

@@ -219,6 +219,10 @@ func unknownMember(reason string) string {
 	return "/" + audit.EscapePointer(name)
 }
 
+// anyText is the document's pattern for texts that may hold everything but NUL; there is
+// nothing in it that a remedy should name.
+const anyText = `^[^\x00]*$`
+
 // takes says in words what a schema allows: the remedy that a problem names.
 func takes(s *openapi3.Schema) string {
 	switch {
@@ -228,7 +232,7 @@ func takes(s *openapi3.Schema) string {
 		return fmt.Sprintf("takes a whole number from %.0f to %.0f", *s.Min, *s.Max)
 	case s.Type.Is(openapi3.TypeInteger):
 		return "takes a whole number"
-	case s.Type.Is(openapi3.TypeString) && s.Pattern != "":
+	case s.Type.Is(openapi3.TypeString) && s.Pattern != "" && s.Pattern != anyText:
 		return fmt.Sprintf("takes %d to %d characters that fit %s", s.MinLength, limit(s.MaxLength), s.Pattern)
 	case s.Type.Is(openapi3.TypeString):
 		return fmt.Sprintf("takes a string of %d to %d characters", s.MinLength, limit(s.MaxLength))

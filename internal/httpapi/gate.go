@@ -165,7 +165,7 @@ func printable(name string) string {
 	if len(name) > 64 {
 		name = name[:64]
 	}
-	return strings.ToValidUTF8(name, "\uFFFD")
+	return strings.ReplaceAll(strings.ToValidUTF8(name, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // validateParameters holds path and query against the document. Bounds are on what is
