@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"cmd/ocore-audit": {
 		"gen/client", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
 	},
+	"internal/contract":          {},
 	"internal/testkit/reference": {},
 	"internal/testkit": {
 		"gen/client", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/postgres",
