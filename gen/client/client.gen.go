@@ -343,7 +343,7 @@ type NewAuditLogBatch struct {
 type Problem struct {
 	// Detail What was wrong this time and what to do about it, for people. Its wording may change.
 	//
-	// Example: per_page is at most 1000.
+	// Example: per_page takes a whole number from 0 to 1000
 	Detail *string `json:"detail,omitempty"`
 
 	// Errors The faults of the body, the first 20 of them.

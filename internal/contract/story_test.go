@@ -91,22 +91,22 @@ func TestTheExamplesAreAStoryThatHappens(t *testing.T) {
 		if o == nil {
 			t.Fatalf("no operation %s", step.operation)
 		}
-		response, body := d.call(t, s, step, cursor)
+		a := d.call(t, s, step, cursor)
 		at := strings.TrimSpace(fmt.Sprintf("%s %s %s -> %s", step.operation, step.send, step.body, step.answer))
-		if response.StatusCode != o.success {
-			t.Fatalf("%s: %d %s", at, response.StatusCode, body)
+		if a.status != o.success {
+			t.Fatalf("%s: %d %s", at, a.status, a.body)
 		}
 		if step.answer != "" {
-			d.same(t, at, o, step, body)
+			d.same(t, at, o, step, a.body)
 		}
 		for _, name := range step.headers {
-			got, want := response.Header.Get(name), fmt.Sprint(o.answer().Headers[name].Value.Example)
+			got, want := a.header.Get(name), fmt.Sprint(o.answer().Headers[name].Value.Example)
 			if maskCursor(got) != maskCursor(want) {
 				t.Errorf("%s: %s is %q, documented as %q", at, name, got, want)
 			}
 		}
 		var page struct{ NextCursor string }
-		if json.Unmarshal(body, &page) == nil && page.NextCursor != "" {
+		if json.Unmarshal(a.body, &page) == nil && page.NextCursor != "" {
 			cursor = page.NextCursor
 		}
 	}
@@ -151,14 +151,17 @@ func TestTheStoryTellsEveryExample(t *testing.T) {
 func TestTheExamplesAgree(t *testing.T) {
 	t.Parallel()
 	d := load(t)
-	for trail, entries := range map[string]map[int64]entry{"audit": d.documented("items"), "admin": d.documented("logs")} {
-		before := ""
-		for _, position := range slices.Sorted(maps.Keys(entries)) {
-			e := entries[position]
-			if at := e["createdAt"].(string); at < before {
-				t.Errorf("%s %d: recorded at %s, after one of %s", trail, position, at, before)
-			} else {
-				before = at
+	for _, trail := range []string{"Audit", "Admin"} {
+		entries := d.documented(trail)
+		slices.SortFunc(entries, func(a, b entry) int { return int(a.position() - b.position()) })
+		for i, e := range entries[1:] {
+			before := entries[i]
+			same := e.position() == before.position()
+			if same != (e["id"] == before["id"]) || same && e["createdAt"] != before["createdAt"] {
+				t.Errorf("%s: two examples disagree:\n%s\n%s", trail, show(before), show(e))
+			}
+			if e["createdAt"].(string) < before["createdAt"].(string) {
+				t.Errorf("%s: time runs backwards:\n%s\n%s", trail, show(before), show(e))
 			}
 		}
 	}
@@ -232,26 +235,42 @@ func parse(source []byte) (*document, error) {
 // entry is an entry of a trail as an example shows it.
 type entry map[string]any
 
-// documented gathers the entries that the success examples show, by position: those of
-// organizations from lists of `items`, those of the admin trail from lists of `logs`.
-func (d *document) documented(list string) map[int64]entry {
-	found := map[int64]entry{}
+// documented gathers the entries, and receipts of entries, that the success examples of a
+// trail's operations show.
+func (d *document) documented(trail string) []entry {
+	var found []entry
 	for _, o := range d.operations {
+		if !slices.Contains(o.Tags, trail) {
+			continue
+		}
 		for _, content := range o.answer().Content {
 			for _, example := range content.Examples {
-				object, _ := example.Value.Value.(map[string]any)
-				elements, _ := object[list].([]any)
-				for _, element := range elements {
-					e := entry(element.(map[string]any))
-					found[position(e)] = e
-				}
+				found = append(found, entriesIn(example.Value.Value)...)
 			}
 		}
 	}
 	return found
 }
 
-func position(e entry) int64 { return int64(e["position"].(float64)) }
+func entriesIn(value any) []entry {
+	var found []entry
+	switch value := value.(type) {
+	case map[string]any:
+		if value["position"] != nil {
+			return []entry{value}
+		}
+		for _, member := range value {
+			found = append(found, entriesIn(member)...)
+		}
+	case []any:
+		for _, element := range value {
+			found = append(found, entriesIn(element)...)
+		}
+	}
+	return found
+}
+
+func (e entry) position() int64 { return int64(e["position"].(float64)) }
 
 // shows reports whether a member of this name has this value in some example.
 func (d *document) shows(name string, value any) bool {
@@ -314,14 +333,14 @@ func covers(whole, part any) bool {
 // that no filter of the story matches.
 func (d *document) fillTrails(t *testing.T, s *testkit.Service) {
 	t.Helper()
-	shown := d.documented("items")
-	var earlier []entry
-	for at := range d.firstPosition("createAuditLog") {
-		e := shown[at]
-		if e == nil {
-			e = entry{"action": "member.joined", "resourceType": "member", "resourceId": fmt.Sprintf("member-%d", at)}
+	earlier := make([]entry, d.firstPosition("createAuditLog"))
+	for at := range earlier {
+		earlier[at] = entry{"action": "member.joined", "resourceType": "member", "resourceId": fmt.Sprintf("member-%d", at)}
+	}
+	for _, e := range d.documented("Audit") {
+		if at := e.position(); at < int64(len(earlier)) {
+			earlier[at] = draft(e)
 		}
-		earlier = append(earlier, draft(e))
 	}
 	for some := range slices.Chunk(earlier, audit.MaxBatch) {
 		post(t, s, controlPlane, "/audit-logs/batch", map[string]any{"items": some})
@@ -335,7 +354,7 @@ func (d *document) fillTrails(t *testing.T, s *testkit.Service) {
 func (d *document) firstPosition(operation string) int64 {
 	lowest := int64(-1)
 	for _, example := range d.operations[operation].answer().Content.Get("application/json").Examples {
-		if at := position(example.Value.Value.(map[string]any)); lowest < 0 || at < lowest {
+		if at := entry(example.Value.Value.(map[string]any)).position(); lowest < 0 || at < lowest {
 			lowest = at
 		}
 	}
@@ -354,8 +373,8 @@ func draft(stored entry) entry {
 func post(t *testing.T, s *testkit.Service, by audit.Principal, path string, body any) {
 	t.Helper()
 	r := request(t, s, by, http.MethodPost, path, body)
-	if response, answer := do(t, s, r); response.StatusCode != http.StatusCreated {
-		t.Fatalf("POST %s: %d %s", path, response.StatusCode, answer)
+	if a := do(t, s, r); a.status != http.StatusCreated {
+		t.Fatalf("POST %s: %d %s", path, a.status, a.body)
 	}
 }
 
@@ -381,7 +400,14 @@ func request(t *testing.T, s *testkit.Service, by audit.Principal, method, path 
 	return r
 }
 
-func do(t *testing.T, s *testkit.Service, r *http.Request) (*http.Response, []byte) {
+// answer is what came back, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func do(t *testing.T, s *testkit.Service, r *http.Request) answer {
 	t.Helper()
 	response, err := s.HTTP.Do(r)
 	if err != nil {
@@ -392,12 +418,12 @@ func do(t *testing.T, s *testkit.Service, r *http.Request) (*http.Response, []by
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, body
+	return answer{response.StatusCode, response.Header, body}
 }
 
 // call makes the step's call out of the document alone, but for the cursor, which is the
 // last one that an answer gave.
-func (d *document) call(t *testing.T, s *testkit.Service, step step, cursor string) (*http.Response, []byte) {
+func (d *document) call(t *testing.T, s *testkit.Service, step step, cursor string) answer {
 	t.Helper()
 	o := d.operations[step.operation]
 	path, query, slug := o.path, url.Values{}, ""
@@ -499,8 +525,7 @@ func (d *document) mask(value any) any {
 	return value
 }
 
-// sends reports whether some request, or what was recorded before the story, has the id:
-// one that answers alone show is taken for sent when it shows in the trail before them.
+// sends reports whether some request, or what was recorded before the story, has the id.
 func (d *document) sends(id string) bool {
 	for _, o := range d.operations {
 		if o.RequestBody == nil {
@@ -512,8 +537,8 @@ func (d *document) sends(id string) bool {
 			}
 		}
 	}
-	for at, e := range d.documented("items") {
-		if e["id"] == id && at < d.firstPosition("createAuditLog") {
+	for _, e := range d.documented("Audit") {
+		if e["id"] == id && e.position() < d.firstPosition("createAuditLog") {
 			return true
 		}
 	}

@@ -1,0 +1,327 @@
+package contract
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/httpapi"
+	"ocore.dev/audit/internal/testkit"
+)
+
+// provocation is a call that gets the problem that an example shows.
+type provocation struct {
+	by        audit.Principal
+	operation string
+	path      string // below the base path, with its query
+	body      string
+	headers   []string                                                          // names and values in turn
+	before    func(t *testing.T, s *testkit.Service)                            // on a service that this problem has to itself
+	send      func(s *testkit.Service, r *http.Request) (*http.Response, error) // where net/http's client can't
+}
+
+// unprovoked are the problems that no call gets today.
+var unprovoked = map[string]string{
+	"TooManyRequests/slowDown": "the service doesn't limit its callers yet",
+}
+
+const minimal = `{"action":"server.updated","resourceType":"server","resourceId":"web-01"}`
+
+// provocations are by response component and example.
+var provocations = map[string]provocation{
+	"BadRequest/pageTooLarge":     {by: ada, operation: "listAuditLogs", path: "/audit-logs?per_page=1001"},
+	"BadRequest/unknownParameter": {by: ada, operation: "listAuditLogs", path: "/audit-logs?userId=ada%40acme.example"},
+	"BadRequest/badDate":          {by: ada, operation: "exportAuditLogs", path: "/audit-logs/export?start_date=yesterday"},
+	"BadRequest/unknownMember": {
+		by: controlPlane, operation: "createAuditLog", path: "/audit-logs",
+		body: `{"action":"auth.login","resourcetype":"session"}`,
+	},
+	"Unauthorized/tokenMissing": {by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"Authorization", ""}},
+	"Unauthorized/schemeMissing": {
+		by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"Authorization", "<token>"},
+	},
+	"Forbidden/permissionMissing": {by: controlPlane, operation: "listAuditLogs", path: "/audit-logs"},
+	"Forbidden/otherOrganization": {by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"X-Org-Slug", "globex"}},
+	"NotFound/noSuchEntry":        {by: ada, operation: "getAuditLog", path: "/audit-logs/entries/01a20787-24eb-7d5a-9fd1-000000000000"},
+	"Conflict/otherContent": {
+		by: controlPlane, operation: "createAuditLog", path: "/audit-logs",
+		body: `{"id":"01a20787-24eb-7d5a-9fd1-2aabfe228f21","action":"server.updated","resourceType":"server","resourceId":"web-02"}`,
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			post(t, s, controlPlane, "/audit-logs", load(t).requestExample(t, "createAuditLog", "serverResized"))
+		},
+	},
+	"ContentTooLarge/bodyTooLarge": {
+		by: controlPlane, operation: "createAuditLog", path: "/audit-logs", body: minimal + strings.Repeat(" ", audit.MaxBodyBytes),
+	},
+	"UnsupportedMediaType/notJson": {
+		by: controlPlane, operation: "createAuditLog", path: "/audit-logs", body: minimal, headers: []string{"Content-Type", "text/plain"},
+	},
+	"UnprocessableContent/twoFaults": {
+		by: controlPlane, operation: "createAuditLog", path: "/audit-logs",
+		body: `{"action":"server.updated","resourceType":"server","afterState":{"disk":1,"disk":2},"occurredAt":"23 November 2026"}`,
+	},
+	"InternalError/fault": {
+		by: ada, operation: "listAuditLogs", path: "/audit-logs",
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			post(t, s, controlPlane, "/audit-logs", json.RawMessage(minimal))
+			execute(t, s.Database.OwnerURL, "ALTER TABLE entries RENAME COLUMN entry TO renamed")
+		},
+	},
+	"Unavailable/storageAway": {
+		by: controlPlane, operation: "createAuditLog", path: "/audit-logs", body: minimal,
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			elsewhere, err := url.Parse(s.Database.SuperuserURL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			elsewhere.Path = "/postgres"
+			execute(t, elsewhere.String(), "ALTER DATABASE "+s.Database.Name+" ALLOW_CONNECTIONS false")
+			execute(t, elsewhere.String(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+s.Database.Name+"'")
+		},
+	},
+	"VersionNotSupported/oldProtocol": {by: ada, operation: "exportAuditLogs", path: "/audit-logs/export", send: overHTTP10},
+}
+
+func execute(t *testing.T, database, statement string) {
+	t.Helper()
+	if _, err := testkit.Connect(t, database).Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// overHTTP10 writes the request itself: net/http's client speaks nothing so old.
+func overHTTP10(s *testkit.Service, r *http.Request) (*http.Response, error) {
+	conn, err := net.Dial("tcp", r.URL.Host)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s %s HTTP/1.0\r\n", r.Method, r.URL.RequestURI())
+	r.Header.Write(conn)
+	io.WriteString(conn, "\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	response.Body = io.NopCloser(strings.NewReader(string(body)))
+	return response, err
+}
+
+// The documented words are the words: an example is compared whole, request id and all,
+// which the call sends along.
+func TestEveryProblemExampleHappens(t *testing.T) {
+	t.Parallel()
+	d := load(t)
+	shared := testkit.NewService(t)
+	documented := 0
+	for component, response := range d.spec.Components.Responses {
+		for name, example := range response.Value.Content.Get("application/problem+json").Examples {
+			documented++
+			key := component + "/" + name
+			if unprovoked[key] != "" {
+				continue
+			}
+			p, known := provocations[key]
+			if !known {
+				t.Errorf("%s: nothing provokes it", key)
+				continue
+			}
+			t.Run(key, func(t *testing.T) {
+				s := shared
+				if p.before != nil {
+					s = testkit.NewService(t)
+					p.before(t, s)
+				}
+				a := p.provoke(t, d, s)
+				var got any
+				if err := json.Unmarshal(a.body, &got); err != nil || !reflect.DeepEqual(got, example.Value.Value) {
+					t.Errorf("\nanswers    %s\ndocumented %s", show(got), show(example.Value.Value))
+				}
+				documentedAs := d.operations[p.operation].Responses.Status(a.status)
+				if documentedAs == nil || documentedAs.Ref != "#/components/responses/"+component {
+					t.Errorf("%s doesn't document %d as %s", p.operation, a.status, component)
+				}
+				for header, described := range response.Value.Headers {
+					if got := a.header.Get(header); got != fmt.Sprint(described.Value.Example) && name != "tokenMissing" {
+						t.Errorf("%s is %q, documented as %v", header, got, described.Value.Example)
+					}
+				}
+			})
+		}
+	}
+	if documented != len(provocations)+len(unprovoked) {
+		t.Errorf("%d problems documented, %d provoked and %d not", documented, len(provocations), len(unprovoked))
+	}
+}
+
+func (p provocation) provoke(t *testing.T, d *document, s *testkit.Service) answer {
+	t.Helper()
+	r := request(t, s, p.by, d.operations[p.operation].method, p.path, nil)
+	if p.body != "" {
+		r.Body = io.NopCloser(strings.NewReader(p.body))
+		r.ContentLength = int64(len(p.body))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(p.headers); i += 2 {
+		r.Header.Set(p.headers[i], p.headers[i+1])
+		if p.headers[i+1] == "" {
+			r.Header.Del(p.headers[i])
+		}
+	}
+	if p.send == nil {
+		return do(t, s, r)
+	}
+	response, err := p.send(s, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, body}
+}
+
+// Each problem type that the document lists is one that it shows, and the other way round,
+// but for those that have no operation: a path's, a method's.
+func TestTheProblemTypesAreThoseThatAreListed(t *testing.T) {
+	t.Parallel()
+	d := load(t)
+	description := d.spec.Components.Schemas["Problem"].Value.Properties["type"].Value.Description
+	listed := map[string]bool{}
+	for _, word := range strings.Split(description, "`") {
+		if !strings.ContainsAny(word, " ,:") {
+			listed[word] = true
+		}
+	}
+	for component, response := range d.spec.Components.Responses {
+		for name, example := range response.Value.Content.Get("application/problem+json").Examples {
+			kind := example.Value.Value.(map[string]any)["type"].(string)
+			if slug := kind[strings.LastIndexByte(kind, '/')+1:]; !listed[slug] {
+				t.Errorf("%s/%s: %s isn't listed", component, name, slug)
+			}
+		}
+	}
+	if !listed["method-not-allowed"] {
+		t.Errorf("the list wasn't found in %q", description)
+	}
+}
+
+// The reference's sample calls, character for character: scheme and host, which are the
+// existing service's, are all that is replaced.
+var sampleCalls = []string{
+	`curl -X GET "//api.ocore.dev/api/admin/audit-logs?page=0&limit=0&action=%3Cstring%3E&search=%3Cstring%3E" \
+  -H "Authorization: <token>"`,
+	`curl -X GET "//api.ocore.dev/api/audit-logs?page=0&per_page=0&resource_type=%3Cstring%3E&resource_id=%3Cstring%3E&action=%3Cstring%3E&user_id=%3Cstring%3E&start_date=%3Cstring%3E&end_date=%3Cstring%3E" \
+  -H "Authorization: <token>"`,
+	`curl -X GET "//api.ocore.dev/api/audit-logs/export?format=json&resource_type=%3Cstring%3E&action=%3Cstring%3E&start_date=%3Cstring%3E&end_date=%3Cstring%3E" \
+  -H "Authorization: <token>"`,
+	`curl -X GET "//api.ocore.dev/api/audit-logs/resource/<string>/<string>?page=0&per_page=0" \
+  -H "Authorization: <token>"`,
+}
+
+// Pasted as they are they say what the token's header needs. With a token they work, zeros
+// and all, but for a date that still says <string>: that one is named.
+func TestTheReferencesSampleCallsWorkWhenPasted(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	for _, call := range sampleCalls {
+		parts := strings.Split(call, `"`)
+		target := strings.TrimPrefix(parts[1], "//api.ocore.dev")
+		by := ada
+		if strings.Contains(target, "/admin/") {
+			by = grace
+		}
+		pasted := raw(t, s, target, strings.TrimPrefix(parts[3], "Authorization: "))
+		if !strings.Contains(string(pasted.body), "Authorization: Bearer ") || pasted.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", target, pasted.status, pasted.body)
+		}
+		filled := raw(t, s, target, "Bearer "+testkit.Token(t, by))
+		if strings.Contains(target, "start_date") {
+			var p struct{ Parameter string }
+			if json.Unmarshal(filled.body, &p) != nil || p.Parameter != "start_date" || filled.status != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", target, filled.status, filled.body)
+			}
+			dated := raw(t, s, strings.ReplaceAll(target, "_date=%3Cstring%3E", "_date=2026-11-23T06:05:00Z"), "Bearer "+testkit.Token(t, by))
+			empty(t, target, dated)
+			continue
+		}
+		empty(t, target, filled)
+	}
+}
+
+// empty holds a page of the four operations that nothing matches.
+func empty(t *testing.T, target string, a answer) {
+	t.Helper()
+	var page struct {
+		Items, Logs []any
+		Total       *int
+	}
+	if err := json.Unmarshal(a.body, &page); err != nil || a.status != http.StatusOK || page.Total == nil || *page.Total != 0 || page.Items == nil && page.Logs == nil {
+		t.Errorf("%s: %d %s", target, a.status, a.body)
+	}
+}
+
+// raw sends a GET whose target net/http would tidy.
+func raw(t *testing.T, s *testkit.Service, target, authorization string) answer {
+	t.Helper()
+	return write(t, s, "GET "+target+" HTTP/1.1\r\nHost: api.ocore.dev\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\nAuthorization: "+authorization+"\r\nConnection: close\r\n\r\n")
+}
+
+// write sends a request as it stands there.
+func write(t *testing.T, s *testkit.Service, request string) answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(s.URL, "http://"), httpapi.BasePath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, request)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, body}
+}
+
+// These answers come from below the service, so no operation can document them: the
+// document's introduction does.
+func TestWhatIsNoRequestIsAnsweredAsTheIntroductionSays(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	const line, host = "GET /api/audit-logs HTTP/1.1\r\n", "Host: api.ocore.dev\r\n"
+	for status, request := range map[int]string{
+		400: line + "\r\n",
+		417: line + host + "Expect: miracles\r\n\r\n",
+		431: line + host + "X-Long: " + strings.Repeat("x", 64<<10) + "\r\n\r\n",
+		501: line + host + "Transfer-Encoding: secret\r\n\r\n",
+		505: "GET /api/audit-logs HTTP/3.0\r\n" + host + "\r\n",
+	} {
+		a := write(t, s, request)
+		kind := a.header.Get("Content-Type")
+		if a.status != status || a.header.Get("X-Request-Id") != "" || kind != "" && !strings.HasPrefix(kind, "text/plain") {
+			t.Errorf("%d, want %d: %v %s", a.status, status, a.header, a.body)
+		}
+		if introduction := load(t).spec.Info.Description; !strings.Contains(introduction, fmt.Sprintf("a %d for", status)) {
+			t.Errorf("the introduction doesn't mention the %d", status)
+		}
+	}
+}
