@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 
 GO      ?= go
+OASDIFF := $(GO) tool -modfile=internal/tools/go.mod oasdiff
 BIN     := bin/ocore-audit
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 ARGS    ?=
@@ -33,12 +34,14 @@ generate: ## Regenerate everything under gen/ from openapi.yaml and sql/
 	$(GO) tool oapi-codegen -config gen/client/oapi-codegen.yaml openapi.yaml
 	$(GO) tool oapi-codegen -config internal/testkit/reference/oapi-codegen.yaml internal/testkit/reference.yaml
 	$(GO) tool sqlc generate
-	cp openapi.yaml internal/httpapi/openapi.yaml
+	$(OASDIFF) upgrade openapi.yaml >gen/openapi-3.1.yaml
+	sed -i.3.2 's/^openapi: 3\.2\.1$$/openapi: 3.1.1/' gen/openapi-3.1.yaml && rm gen/openapi-3.1.yaml.3.2 # nothing in it is newer
+	cp openapi.yaml gen/openapi-3.1.yaml internal/httpapi/
 
 .PHONY: drift
 drift: generate ## Fail when generated files differ from what is checked in
-	@test -z "$$(git status --porcelain -- gen internal/httpapi/openapi.yaml internal/testkit/reference)" || \
-	  { git status --short -- gen internal/httpapi/openapi.yaml internal/testkit/reference; \
+	@test -z "$$(git status --porcelain -- gen internal/httpapi/openapi*.yaml internal/testkit/reference)" || \
+	  { git status --short -- gen internal/httpapi/openapi*.yaml internal/testkit/reference; \
 	    echo "generated files are stale: run make generate and commit"; exit 1; }
 	$(GO) mod tidy -diff
 
@@ -65,7 +68,7 @@ $(PYTHON): internal/tools/requirements.txt
 $(GENERATOR):
 	mvn -q dependency:copy -Dartifact=org.openapitools:openapi-generator-cli:$(GENERATOR_VERSION) -DoutputDirectory=.tools
 
-DOCUMENTS := openapi.yaml
+DOCUMENTS := openapi.yaml gen/openapi-3.1.yaml
 
 .PHONY: lint-document
 lint-document: $(NODE_TOOLS) ## Hold the document against Redocly's and Spectral's strictest rules

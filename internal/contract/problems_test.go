@@ -23,9 +23,9 @@ type provocation struct {
 	operation string
 	path      string // below the base path, with its query
 	body      string
-	headers   []string                                                          // names and values in turn
-	before    func(t *testing.T, s *testkit.Service)                            // on a service that this problem has to itself
-	send      func(s *testkit.Service, r *http.Request) (*http.Response, error) // where net/http's client can't
+	headers   []string                               // names and values in turn
+	before    func(t *testing.T, s *testkit.Service) // on a service that this problem has to itself
+	http10    bool                                   // which net/http's client doesn't speak
 }
 
 // unprovoked are the problems that no call gets today.
@@ -90,7 +90,7 @@ var provocations = map[string]provocation{
 			execute(t, elsewhere.String(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+s.Database.Name+"'")
 		},
 	},
-	"VersionNotSupported/oldProtocol": {by: ada, operation: "exportAuditLogs", path: "/audit-logs/export", send: overHTTP10},
+	"VersionNotSupported/oldProtocol": {by: ada, operation: "exportAuditLogs", path: "/audit-logs/export", http10: true},
 }
 
 func execute(t *testing.T, database, statement string) {
@@ -98,26 +98,6 @@ func execute(t *testing.T, database, statement string) {
 	if _, err := testkit.Connect(t, database).Exec(t.Context(), statement); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// overHTTP10 writes the request itself: net/http's client speaks nothing so old.
-func overHTTP10(s *testkit.Service, r *http.Request) (*http.Response, error) {
-	conn, err := net.Dial("tcp", r.URL.Host)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "%s %s HTTP/1.0\r\n", r.Method, r.URL.RequestURI())
-	r.Header.Write(conn)
-	io.WriteString(conn, "\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(conn), r)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	response.Body = io.NopCloser(strings.NewReader(string(body)))
-	return response, err
 }
 
 // The documented words are the words: an example is compared whole, request id and all,
@@ -181,18 +161,12 @@ func (p provocation) provoke(t *testing.T, d *document, s *testkit.Service) answ
 			r.Header.Del(p.headers[i])
 		}
 	}
-	if p.send == nil {
+	if !p.http10 {
 		return do(t, s, r)
 	}
-	response, err := p.send(s, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, body}
+	var headers strings.Builder
+	r.Header.Write(&headers)
+	return write(t, s, r.Method+" "+r.URL.RequestURI()+" HTTP/1.0\r\n"+headers.String()+"\r\n")
 }
 
 // Each problem type that the document lists is one that it shows, and the other way round,

@@ -21,6 +21,11 @@ const BasePath = "/api"
 //go:embed openapi.yaml
 var documentYAML []byte
 
+// document31YAML is the same in OpenAPI 3.1, for tools that want that; made from it too.
+//
+//go:embed openapi-3.1.yaml
+var document31YAML []byte
+
 // operation is what the gate needs to know of one operation of the document.
 type operation struct {
 	id         string

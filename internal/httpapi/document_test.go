@@ -44,13 +44,73 @@ func eachOperation(t testing.TB, do func(method, path string, o *openapi3.Operat
 
 func TestTheEmbeddedDocumentIsTheRepositorys(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../openapi.yaml")
+	if text(t, "../../openapi.yaml") != string(httpapi.Document()) {
+		t.Error("internal/httpapi/openapi.yaml is stale: run make generate")
+	}
+}
+
+// The newer rendering says the same: nothing but the version and how schemas show examples
+// differs.
+func TestTheNewerRenderingSaysTheSame(t *testing.T) {
+	t.Parallel()
+	newer, err := openapi3.NewLoader().LoadFromData([]byte(text(t, "openapi-3.1.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(text) != string(httpapi.Document()) {
-		t.Error("internal/httpapi/openapi.yaml is stale: run make generate")
+	if newer.OpenAPI != "3.1.1" {
+		t.Errorf("openapi: %s", newer.OpenAPI)
 	}
+	older := spec(t)
+	if !reflect.DeepEqual(tree(t, newer.Info), tree(t, older.Info)) || !reflect.DeepEqual(tree(t, newer.Servers), tree(t, older.Servers)) {
+		t.Error("another introduction or other servers")
+	}
+	if !reflect.DeepEqual(withoutExamples(tree(t, newer.Paths)), withoutExamples(tree(t, older.Paths))) {
+		t.Error("other paths")
+	}
+	if !reflect.DeepEqual(withoutExamples(tree(t, newer.Components)), withoutExamples(tree(t, older.Components))) {
+		t.Error("other components")
+	}
+}
+
+func tree(t *testing.T, part any) (value any) {
+	t.Helper()
+	encoded, err := json.Marshal(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(encoded, &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func withoutExamples(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for name, member := range value {
+			if name != "example" && name != "examples" {
+				kept[name] = withoutExamples(member)
+			}
+		}
+		return kept
+	case []any:
+		kept := make([]any, 0, len(value))
+		for _, element := range value {
+			kept = append(kept, withoutExamples(element))
+		}
+		return kept
+	}
+	return value
+}
+
+func text(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 func TestTheDocumentIsServedInBothForms(t *testing.T) {
@@ -64,12 +124,15 @@ func TestTheDocumentIsServedInBothForms(t *testing.T) {
 		}
 		return do(t, s, r)
 	}
-	yaml, object := fetch("/openapi.yaml"), fetch("/openapi.json")
+	yaml, object, newer := fetch("/openapi.yaml"), fetch("/openapi.json"), fetch("/openapi-3.1.yaml")
 	if yaml.status != 200 || yaml.header.Get("Content-Type") != "application/yaml" || yaml.body != string(httpapi.Document()) {
 		t.Errorf("openapi.yaml: %d %v", yaml.status, yaml.header)
 	}
 	if object.status != 200 || object.header.Get("Content-Type") != "application/json" {
 		t.Errorf("openapi.json: %d %v", object.status, object.header)
+	}
+	if newer.status != 200 || newer.header.Get("Content-Type") != "application/yaml" || newer.body != text(t, "../../gen/openapi-3.1.yaml") {
+		t.Errorf("openapi-3.1.yaml: %d %v", newer.status, newer.header)
 	}
 	fromYAML, err := spec(t).MarshalJSON()
 	if err != nil {

@@ -57,7 +57,7 @@ func TestAMethodThatAPathDoesNotHaveIsAProblemThatNamesThose(t *testing.T) {
 		at := httpapi.BasePath + sampleOf(t, method, path, o).path
 		allowed[at] = append(allowed[at], method)
 	})
-	for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi.json"} {
+	for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi-3.1.yaml", "/openapi.json"} {
 		allowed[path] = []string{http.MethodGet, http.MethodHead}
 	}
 	for path, methods := range allowed {

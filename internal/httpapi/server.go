@@ -39,10 +39,11 @@ func New(o Options) (http.Handler, error) {
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
 	for path, show := range map[string]http.HandlerFunc{
-		"/healthz":      func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, "ok") },
-		"/readyz":       ready(o.Ready),
-		"/openapi.yaml": serveBytes("application/yaml", documentYAML),
-		"/openapi.json": serveBytes("application/json", document.json),
+		"/healthz":          func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, "ok") },
+		"/readyz":           ready(o.Ready),
+		"/openapi.yaml":     serveBytes("application/yaml", documentYAML),
+		"/openapi-3.1.yaml": serveBytes("application/yaml", document31YAML),
+		"/openapi.json":     serveBytes("application/json", document.json),
 	} {
 		routes.HandleFunc("GET "+path, show)
 		routes.HandleFunc(path, refuseMethod)
