@@ -76,5 +76,14 @@ lint-document: $(NODE_TOOLS) ## Hold the document against Redocly's and Spectral
 	  internal/tools/node_modules/.bin/redocly lint --config .redocly.yaml --max-problems 1000 $(DOCUMENTS)
 	internal/tools/node_modules/.bin/spectral lint --ruleset .spectral.yaml --fail-severity hint $(DOCUMENTS)
 
+CHANGES := $(GO) run ./internal/contract/changes
+
+.PHONY: changes
+changes: ## Fail on a break with the last release that CHANGELOG.md doesn't name
+	$(CHANGES) internal/contract/released.yaml openapi.yaml CHANGELOG.md
+	$(CHANGES) -exactly internal/testkit/reference.yaml openapi.yaml internal/contract/silence.md
+	$(GO) vet -tags oasdiff ./internal/contract/changes
+	$(GO) test -tags oasdiff ./internal/contract/changes
+
 .PHONY: check
-check: drift lint lint-document test ## Everything: drift, linters, the document, tests
+check: drift lint lint-document changes test ## Everything: drift, linters, the document and its changes, tests

@@ -34,6 +34,7 @@ var layers = map[string][]string{
 		"gen/client", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
 	},
 	"internal/contract":          {},
+	"internal/contract/changes":  {},
 	"internal/testkit/reference": {},
 	"internal/testkit": {
 		"gen/client", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/postgres",
