@@ -45,6 +45,7 @@ func TestRefusedClaims(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, secretIssuer())
 	for name, changes := range map[string]edit{
+		"sub with a NUL":              {"sub": `"a\u0000b"`},
 		"J-41 no exp":                 {"exp": ""},
 		"J-42 exp zero":               {"exp": "0"},
 		"J-43 exp null":               {"exp": "null"},

@@ -169,31 +169,6 @@ func (p provocation) provoke(t *testing.T, d *document, s *testkit.Service) answ
 	return write(t, s, r.Method+" "+r.URL.RequestURI()+" HTTP/1.0\r\n"+headers.String()+"\r\n")
 }
 
-// Each problem type that the document lists is one that it shows, and the other way round,
-// but for those that have no operation: a path's, a method's.
-func TestTheProblemTypesAreThoseThatAreListed(t *testing.T) {
-	t.Parallel()
-	d := load(t)
-	description := d.spec.Components.Schemas["Problem"].Value.Properties["type"].Value.Description
-	listed := map[string]bool{}
-	for _, word := range strings.Split(description, "`") {
-		if !strings.ContainsAny(word, " ,:") {
-			listed[word] = true
-		}
-	}
-	for component, response := range d.spec.Components.Responses {
-		for name, example := range response.Value.Content.Get("application/problem+json").Examples {
-			kind := example.Value.Value.(map[string]any)["type"].(string)
-			if slug := kind[strings.LastIndexByte(kind, '/')+1:]; !listed[slug] {
-				t.Errorf("%s/%s: %s isn't listed", component, name, slug)
-			}
-		}
-	}
-	if !listed["method-not-allowed"] {
-		t.Errorf("the list wasn't found in %q", description)
-	}
-}
-
 // The reference's sample calls, character for character: scheme and host, which are the
 // existing service's, are all that is replaced.
 var sampleCalls = []string{

@@ -146,3 +146,24 @@ func TestABodyMadeToBeExpensiveIsRefusedCheaply(t *testing.T) {
 		}
 	}
 }
+
+// Twenty faults would otherwise repeat the name that leads to them twenty times.
+func TestAFaultUnderAnEndlessNameIsToldShort(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	name := strings.Repeat("x", 4000)
+	for inner, want := range map[string]string{
+		"y":                      "/afterState/" + name + "/y",
+		strings.Repeat("y", 100): "/afterState/" + name,
+	} {
+		body := `{"action":"a.b","resourceType":"t","afterState":{"` + name + `":{"` + inner + `":1,"` + inner + `":2}}}`
+		if p := post(t, s, ada, "/audit-logs", body).problem(t, http.StatusUnprocessableEntity); p.Errors[0].Pointer != want {
+			t.Errorf("%d bytes, want %d", len(p.Errors[0].Pointer), len(want))
+		}
+	}
+	long := strings.Repeat("z", 5000)
+	p := post(t, s, ada, "/audit-logs", `{"action":"a.b","resourceType":"t","`+long+`":1}`).problem(t, http.StatusBadRequest)
+	if p.Errors[0].Pointer != "" {
+		t.Errorf("%d bytes", len(p.Errors[0].Pointer))
+	}
+}

@@ -160,3 +160,27 @@ func TestFreeObjectsAreNotDecoded(t *testing.T) {
 		t.Errorf("%d bytes are allocated for a body of %d, at most %d are allowed", allocated, len(body), bound)
 	}
 }
+
+func TestNamesThatSomebodyMadeUpAreRepeatedPrintable(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"page": "page", "a\x00b": "a\uFFFDb", "a\xFFb": "a\uFFFDb", strings.Repeat("x", 65): strings.Repeat("x", 64),
+		strings.Repeat("x", 63) + "é": strings.Repeat("x", 63) + "\uFFFD",
+	} {
+		if got := printable(name); got != want {
+			t.Errorf("%q became %q", name, got)
+		}
+	}
+}
+
+func TestARemedyNamesNoPatternThatAnyTextFits(t *testing.T) {
+	t.Parallel()
+	d, err := loadDocument(documentYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	action := d.spec.Components.Parameters["ActionFilter"].Value.Schema.Value
+	if got := takes(action); got != "takes a string of 0 to 200 characters" {
+		t.Error(got)
+	}
+}
