@@ -61,6 +61,7 @@ func (o own) developmentSecret() ([]byte, error) {
 // database is a PostgreSQL of our own, migrated, with its logins.
 type database struct {
 	url  string // of the serving login
+	work string // URL of the worker's login; "" when there is none
 	stop func() error
 	done <-chan struct{} // closed when PostgreSQL ends by itself; nil when it isn't ours to watch
 }
@@ -76,27 +77,31 @@ func (o own) open(ctx context.Context, log *slog.Logger) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	url, err := o.provision(ctx, server)
+	names, err := o.provision(ctx, server)
 	if err != nil {
 		return nil, errors.Join(err, server.Stop())
 	}
-	return &database{url: url, stop: server.Stop, done: server.Done()}, nil
+	return &database{
+		url:  server.URL(names.Serving, names.ServingPassword, names.Name),
+		work: server.URL(names.Worker, names.WorkerPassword, names.Name),
+		stop: server.Stop, done: server.Done(),
+	}, nil
 }
 
-func (o own) provision(ctx context.Context, server *embedded.Server) (string, error) {
-	names := postgres.Own{Name: "ocore_audit", Owner: "ocore_audit_owner", Serving: "ocore_audit_service"}
-	var err error
-	if names.OwnerPassword, err = o.secret("owner.password"); err != nil {
-		return "", err
+func (o own) provision(ctx context.Context, server *embedded.Server) (postgres.Own, error) {
+	names := postgres.Own{
+		Name: "ocore_audit", Owner: "ocore_audit_owner", Serving: "ocore_audit_service", Worker: "ocore_audit_worker_login",
 	}
-	if names.ServingPassword, err = o.secret("service.password"); err != nil {
-		return "", err
+	for file, password := range map[string]*string{
+		"owner.password": &names.OwnerPassword, "service.password": &names.ServingPassword, "worker.password": &names.WorkerPassword,
+	} {
+		var err error
+		if *password, err = o.secret(file); err != nil {
+			return names, err
+		}
 	}
 	ownerURL := server.URL(names.Owner, names.OwnerPassword, names.Name)
-	if err := postgres.Provision(ctx, server.SuperuserURL("postgres"), ownerURL, names); err != nil {
-		return "", err
-	}
-	return server.URL(names.Serving, names.ServingPassword, names.Name), nil
+	return names, postgres.Provision(ctx, server.SuperuserURL("postgres"), ownerURL, names)
 }
 
 // openDatabase uses the given database, or the data folder's when there is none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (r *runFlags) run(ctx context.Context) error {
 			cancel(errors.New("PostgreSQL has ended"))
 		}()
 	}
-	s := &service{listen: r.server.listen, log: log, prepare: r.fill}
+	s := &service{listen: r.server.listen, workerURL: cmp.Or(r.server.workerURL, db.work), log: log, prepare: r.fill}
 	if err := r.trust(s); err != nil {
 		return errors.Join(err, db.stop())
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 // serverFlags are the settings of `serve` and `run`.
 type serverFlags struct {
 	databaseURL string
+	workerURL   string
 	listen      string
 	trust       trustFlags
 	log         logFlags
@@ -34,6 +36,7 @@ type serverFlags struct {
 
 func (s *serverFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.databaseURL, "database-url", "", "PostgreSQL URL of the serving login")
+	c.Flags().StringVar(&s.workerURL, "worker-database-url", "", "PostgreSQL URL of the worker's login; without it this instance does no background work")
 	c.Flags().StringVar(&s.listen, "listen", "127.0.0.1:8080", "address to serve on")
 	s.trust.add(c)
 	s.log.add(c, "info")
@@ -49,6 +52,11 @@ func newServe() *cobra.Command {
 The login of --database-url must be a plain member of the role ocore_audit_serving:
 serve refuses to start as one that could alter history. Several instances may serve one
 database.
+
+With --worker-database-url, a login that is a plain member of ocore_audit_worker, this
+instance also works in the background: it builds the postings that keep totals and pages
+of long trails fast. One instance is enough, several share the work; without any, answers
+are right and slower.
 
 GET /healthz says that the process lives, GET /readyz that the database answers and has
 this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests finish
@@ -66,7 +74,7 @@ this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests 
 			if err != nil {
 				return err
 			}
-			s := &service{listen: flags.listen, authenticator: verifier, log: log, notice: drainNotice}
+			s := &service{listen: flags.listen, workerURL: flags.workerURL, authenticator: verifier, log: log, notice: drainNotice}
 			return s.serve(c.Context(), flags.databaseURL)
 		},
 	}
@@ -77,6 +85,7 @@ this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests 
 // service is one running instance.
 type service struct {
 	listen        string
+	workerURL     string // "" for no background work
 	authenticator httpapi.Authenticator
 	log           *slog.Logger
 	notice        time.Duration                               // between saying that it drains and refusing connections
@@ -95,6 +104,11 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	if err := store.CheckServing(ctx); err != nil {
 		return err
 	}
+	stopWork, err := s.work(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopWork()
 	trails := audit.NewService(store)
 	if s.prepare != nil {
 		if err := s.prepare(ctx, trails); err != nil {
@@ -126,6 +140,29 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	case <-ctx.Done():
 		return s.drain(server)
 	}
+}
+
+// work begins what is done in the background; stop ends it.
+func (s *service) work(ctx context.Context) (stop func(), err error) {
+	if s.workerURL == "" {
+		return func() {}, nil
+	}
+	worker, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: s.workerURL, Log: s.log})
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	if err := worker.CheckWorking(ctx); err != nil {
+		worker.Close()
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	working.Go(func() { worker.Run(ctx) })
+	return func() {
+		cancel()
+		working.Wait()
+		worker.Close()
+	}, nil
 }
 
 func (s *service) ready(store *postgres.Store) func(context.Context) error {

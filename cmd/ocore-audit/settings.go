@@ -14,6 +14,7 @@ import (
 var wellKnown = map[string]string{
 	"database-url":         "DATABASE_URL",
 	"migrate-database-url": "MIGRATE_DATABASE_URL",
+	"worker-database-url":  "WORKER_DATABASE_URL",
 }
 
 // variable is the environment variable of a command's flag. --format means something

@@ -631,6 +631,93 @@ func (b *EntryManyBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const entryNewest = `-- name: EntryNewest :batchmany
+SELECT e.position, e.created_at, e.entry, h.size
+FROM (SELECT t.organization, t.size, t.size - $1::bigint AS high FROM heads t WHERE t.organization = $2) AS h
+LEFT JOIN LATERAL (
+  SELECT n.position, n.created_at, n.entry FROM entries n
+  WHERE n.organization = h.organization AND n.position < h.high AND n.position >= h.high - $3::bigint
+  ORDER BY n.position DESC
+) AS e ON true
+`
+
+type EntryNewestBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntryNewestParams struct {
+	Skip         int64
+	Organization string
+	Max          int64
+}
+
+type EntryNewestRow struct {
+	Position  int64
+	CreatedAt time.Time
+	Entry     []byte
+	Size      int64
+}
+
+// A page of the whole trail and the size that it is counted from, in one snapshot: row n of
+// the page, newest first, has position size - 1 - skip - n. A page beyond the end is one row
+// without an entry. Index: heads_pkey, entries_pkey.
+func (q *Queries) EntryNewest(ctx context.Context, db DBTX, arg []EntryNewestParams) *EntryNewestBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Skip,
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(entryNewest, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryNewestBatchResults{br, len(arg), false}
+}
+
+func (b *EntryNewestBatchResults) Query(f func(int, []EntryNewestRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []EntryNewestRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i EntryNewestRow
+				if err := rows.Scan(
+					&i.Position,
+					&i.CreatedAt,
+					&i.Entry,
+					&i.Size,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntryNewestBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const entryRange = `-- name: EntryRange :batchmany
 SELECT position, created_at, entry FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position DESC
@@ -701,6 +788,88 @@ func (b *EntryRangeBatchResults) Query(f func(int, []EntryRangeRow, error)) {
 }
 
 func (b *EntryRangeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const entryValues = `-- name: EntryValues :batchmany
+SELECT position, action, resource_type, resource_id, user_id FROM entries
+WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
+`
+
+type EntryValuesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntryValuesParams struct {
+	Organization string
+	Low          int64
+	High         int64
+}
+
+type EntryValuesRow struct {
+	Position     int64
+	Action       string
+	ResourceType *string
+	ResourceID   *string
+	UserID       *string
+}
+
+// What entries are found by. Index: entries_pkey.
+func (q *Queries) EntryValues(ctx context.Context, db DBTX, arg []EntryValuesParams) *EntryValuesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(entryValues, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryValuesBatchResults{br, len(arg), false}
+}
+
+func (b *EntryValuesBatchResults) Query(f func(int, []EntryValuesRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []EntryValuesRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i EntryValuesRow
+				if err := rows.Scan(
+					&i.Position,
+					&i.Action,
+					&i.ResourceType,
+					&i.ResourceID,
+					&i.UserID,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntryValuesBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -1167,6 +1336,894 @@ func (b *PositionFromBatchResults) Query(f func(int, []int64, error)) {
 }
 
 func (b *PositionFromBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postedValueInsert = `-- name: PostedValueInsert :batchexec
+INSERT INTO posting_values (organization, field, value)
+SELECT $1::text, unnest($2::smallint[]), unnest($3::text[])
+`
+
+type PostedValueInsertBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostedValueInsertParams struct {
+	Organization string
+	Fields       []int16
+	Values       []string
+}
+
+func (q *Queries) PostedValueInsert(ctx context.Context, db DBTX, arg []PostedValueInsertParams) *PostedValueInsertBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Fields,
+			a.Values,
+		}
+		batch.Queue(postedValueInsert, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostedValueInsertBatchResults{br, len(arg), false}
+}
+
+func (b *PostedValueInsertBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *PostedValueInsertBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postedValues = `-- name: PostedValues :batchmany
+SELECT v.field, v.value, coalesce(p.upto, 0)::bigint AS upto FROM posting_values v
+LEFT JOIN LATERAL (
+  SELECT before + count AS upto FROM postings s
+  WHERE s.organization = v.organization AND s.field = v.field AND s.value = v.value ORDER BY range DESC LIMIT 1
+) AS p ON true
+WHERE v.organization = $1
+`
+
+type PostedValuesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostedValuesRow struct {
+	Field int16
+	Value string
+	Upto  int64
+}
+
+// The values that have postings, and how many entries these know of. Index: posting_values_pkey, postings_pkey.
+func (q *Queries) PostedValues(ctx context.Context, db DBTX, organization []string) *PostedValuesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(postedValues, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostedValuesBatchResults{br, len(organization), false}
+}
+
+func (b *PostedValuesBatchResults) Query(f func(int, []PostedValuesRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostedValuesRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostedValuesRow
+				if err := rows.Scan(&i.Field, &i.Value, &i.Upto); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostedValuesBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingByRank = `-- name: PostingByRank :batchmany
+SELECT range, before, count, positions FROM postings
+WHERE organization = $1 AND field = $2 AND value = $3
+  AND before < $4::bigint AND before >= $5::bigint AND before + count > $6::bigint
+ORDER BY before DESC
+`
+
+type PostingByRankBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingByRankParams struct {
+	Organization string
+	Field        int16
+	Value        string
+	Upto         int64
+	AtLeast      int64
+	Above        int64
+}
+
+type PostingByRankRow struct {
+	Range     int64
+	Before    int64
+	Count     int32
+	Positions []byte
+}
+
+// The ranges that hold the value's entries number above+1 to number upto (the oldest is
+// number 1), newest first. at_least is 16,383 less than above: no range holds more. Index:
+// postings_before_idx.
+func (q *Queries) PostingByRank(ctx context.Context, db DBTX, arg []PostingByRankParams) *PostingByRankBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Field,
+			a.Value,
+			a.Upto,
+			a.AtLeast,
+			a.Above,
+		}
+		batch.Queue(postingByRank, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingByRankBatchResults{br, len(arg), false}
+}
+
+func (b *PostingByRankBatchResults) Query(f func(int, []PostingByRankRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingByRankRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingByRankRow
+				if err := rows.Scan(
+					&i.Range,
+					&i.Before,
+					&i.Count,
+					&i.Positions,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingByRankBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingInsert = `-- name: PostingInsert :batchexec
+INSERT INTO postings (organization, field, value, range, before, count, positions)
+SELECT $1::text, unnest($2::smallint[]), unnest($3::text[]), unnest($4::bigint[]),
+  unnest($5::bigint[]), unnest($6::integer[]), unnest($7::bytea[])
+`
+
+type PostingInsertBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingInsertParams struct {
+	Organization string
+	Fields       []int16
+	Values       []string
+	Ranges       []int64
+	Befores      []int64
+	Counts       []int32
+	Positions    [][]byte
+}
+
+func (q *Queries) PostingInsert(ctx context.Context, db DBTX, arg []PostingInsertParams) *PostingInsertBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Fields,
+			a.Values,
+			a.Ranges,
+			a.Befores,
+			a.Counts,
+			a.Positions,
+		}
+		batch.Queue(postingInsert, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingInsertBatchResults{br, len(arg), false}
+}
+
+func (b *PostingInsertBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *PostingInsertBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingMany = `-- name: PostingMany :batchmany
+SELECT p.range, p.before, p.count, p.positions FROM unnest($1::bigint[]) AS r (range)
+CROSS JOIN LATERAL (
+  SELECT s.range, s.before, s.count, s.positions FROM postings s
+  WHERE s.organization = $2 AND s.field = $3 AND s.value = $4 AND s.range = r.range LIMIT 1
+) AS p
+`
+
+type PostingManyBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingManyParams struct {
+	Ranges       []int64
+	Organization string
+	Field        int16
+	Value        string
+}
+
+type PostingManyRow struct {
+	Range     int64
+	Before    int64
+	Count     int32
+	Positions []byte
+}
+
+// Those of given ranges that hold the value. Index: postings_pkey.
+func (q *Queries) PostingMany(ctx context.Context, db DBTX, arg []PostingManyParams) *PostingManyBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Ranges,
+			a.Organization,
+			a.Field,
+			a.Value,
+		}
+		batch.Queue(postingMany, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingManyBatchResults{br, len(arg), false}
+}
+
+func (b *PostingManyBatchResults) Query(f func(int, []PostingManyRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingManyRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingManyRow
+				if err := rows.Scan(
+					&i.Range,
+					&i.Before,
+					&i.Count,
+					&i.Positions,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingManyBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingRange = `-- name: PostingRange :batchmany
+SELECT range, before, count, positions FROM postings
+WHERE organization = $1 AND field = $2 AND value = $3 AND range >= $4 AND range < $5
+ORDER BY range DESC
+`
+
+type PostingRangeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingRangeParams struct {
+	Organization string
+	Field        int16
+	Value        string
+	Low          int64
+	High         int64
+}
+
+type PostingRangeRow struct {
+	Range     int64
+	Before    int64
+	Count     int32
+	Positions []byte
+}
+
+// Newest first. Index: postings_pkey.
+func (q *Queries) PostingRange(ctx context.Context, db DBTX, arg []PostingRangeParams) *PostingRangeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Field,
+			a.Value,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(postingRange, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingRangeBatchResults{br, len(arg), false}
+}
+
+func (b *PostingRangeBatchResults) Query(f func(int, []PostingRangeRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingRangeRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingRangeRow
+				if err := rows.Scan(
+					&i.Range,
+					&i.Before,
+					&i.Count,
+					&i.Positions,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingRangeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingState = `-- name: PostingState :batchmany
+
+SELECT p.ranges, EXISTS (
+  SELECT FROM posting_values v WHERE v.organization = p.organization AND v.field = $1 AND v.value = $2
+)::boolean AS posted
+FROM posting_progress p WHERE p.organization = $3
+`
+
+type PostingStateBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingStateParams struct {
+	Field        int16
+	Value        string
+	Organization string
+}
+
+type PostingStateRow struct {
+	Ranges int64
+	Posted bool
+}
+
+// Reading: where a frequent value stands.
+// Index: posting_progress_pkey, posting_values_pkey.
+func (q *Queries) PostingState(ctx context.Context, db DBTX, arg []PostingStateParams) *PostingStateBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Field,
+			a.Value,
+			a.Organization,
+		}
+		batch.Queue(postingState, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingStateBatchResults{br, len(arg), false}
+}
+
+func (b *PostingStateBatchResults) Query(f func(int, []PostingStateRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingStateRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingStateRow
+				if err := rows.Scan(&i.Ranges, &i.Posted); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingStateBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingUpTo = `-- name: PostingUpTo :batchmany
+SELECT range, before, count, positions FROM postings
+WHERE organization = $1 AND field = $2 AND value = $3 AND range <= $4
+ORDER BY range DESC LIMIT 1
+`
+
+type PostingUpToBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingUpToParams struct {
+	Organization string
+	Field        int16
+	Value        string
+	Range        int64
+}
+
+type PostingUpToRow struct {
+	Range     int64
+	Before    int64
+	Count     int32
+	Positions []byte
+}
+
+// The last range up to one that holds the value: what ranks are counted from. Index: postings_pkey.
+func (q *Queries) PostingUpTo(ctx context.Context, db DBTX, arg []PostingUpToParams) *PostingUpToBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Field,
+			a.Value,
+			a.Range,
+		}
+		batch.Queue(postingUpTo, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingUpToBatchResults{br, len(arg), false}
+}
+
+func (b *PostingUpToBatchResults) Query(f func(int, []PostingUpToRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingUpToRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingUpToRow
+				if err := rows.Scan(
+					&i.Range,
+					&i.Before,
+					&i.Count,
+					&i.Positions,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingUpToBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const progressAdvance = `-- name: ProgressAdvance :batchexec
+UPDATE posting_progress SET ranges = $1 WHERE organization = $2
+`
+
+type ProgressAdvanceBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ProgressAdvanceParams struct {
+	Ranges       int64
+	Organization string
+}
+
+// Index: posting_progress_pkey.
+func (q *Queries) ProgressAdvance(ctx context.Context, db DBTX, arg []ProgressAdvanceParams) *ProgressAdvanceBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Ranges,
+			a.Organization,
+		}
+		batch.Queue(progressAdvance, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ProgressAdvanceBatchResults{br, len(arg), false}
+}
+
+func (b *ProgressAdvanceBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *ProgressAdvanceBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const progressEnsure = `-- name: ProgressEnsure :batchexec
+INSERT INTO posting_progress (organization) VALUES ($1) ON CONFLICT DO NOTHING
+`
+
+type ProgressEnsureBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Index: posting_progress_pkey.
+func (q *Queries) ProgressEnsure(ctx context.Context, db DBTX, organization []string) *ProgressEnsureBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(progressEnsure, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ProgressEnsureBatchResults{br, len(organization), false}
+}
+
+func (b *ProgressEnsureBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *ProgressEnsureBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const progressLock = `-- name: ProgressLock :batchmany
+SELECT p.ranges, h.size FROM posting_progress p JOIN heads h ON h.organization = p.organization
+WHERE p.organization = $1 FOR UPDATE OF p SKIP LOCKED
+`
+
+type ProgressLockBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ProgressLockRow struct {
+	Ranges int64
+	Size   int64
+}
+
+// Nothing while another instance builds this trail. Index: posting_progress_pkey, heads_pkey.
+func (q *Queries) ProgressLock(ctx context.Context, db DBTX, organization []string) *ProgressLockBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(progressLock, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ProgressLockBatchResults{br, len(organization), false}
+}
+
+func (b *ProgressLockBatchResults) Query(f func(int, []ProgressLockRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ProgressLockRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ProgressLockRow
+				if err := rows.Scan(&i.Ranges, &i.Size); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ProgressLockBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const recentSearchCount = `-- name: RecentSearchCount :batchone
+SELECT count(*) FROM admin_search WHERE folded || '' LIKE $1::text AND position >= $2 AND position < $3
+`
+
+type RecentSearchCountBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type RecentSearchCountParams struct {
+	Value string
+	Low   int64
+	High  int64
+}
+
+// Index: admin_search_pkey: for few positions, or patterns that many of them have.
+func (q *Queries) RecentSearchCount(ctx context.Context, db DBTX, arg []RecentSearchCountParams) *RecentSearchCountBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Value,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(recentSearchCount, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &RecentSearchCountBatchResults{br, len(arg), false}
+}
+
+func (b *RecentSearchCountBatchResults) QueryRow(f func(int, int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var count int64
+		if b.closed {
+			if f != nil {
+				f(t, count, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		row := b.br.QueryRow()
+		err := row.Scan(&count)
+		if f != nil {
+			f(t, count, err)
+		}
+	}
+}
+
+func (b *RecentSearchCountBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const recentSearchPositions = `-- name: RecentSearchPositions :batchmany
+SELECT position FROM admin_search WHERE folded || '' LIKE $1::text AND position >= $2 AND position < $3
+ORDER BY position DESC OFFSET $4::bigint LIMIT $5::bigint
+`
+
+type RecentSearchPositionsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type RecentSearchPositionsParams struct {
+	Value string
+	Low   int64
+	High  int64
+	Skip  int64
+	Max   int64
+}
+
+// Index: admin_search_pkey backwards.
+func (q *Queries) RecentSearchPositions(ctx context.Context, db DBTX, arg []RecentSearchPositionsParams) *RecentSearchPositionsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Value,
+			a.Low,
+			a.High,
+			a.Skip,
+			a.Max,
+		}
+		batch.Queue(recentSearchPositions, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &RecentSearchPositionsBatchResults{br, len(arg), false}
+}
+
+func (b *RecentSearchPositionsBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var position int64
+				if err := rows.Scan(&position); err != nil {
+					return err
+				}
+				items = append(items, position)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *RecentSearchPositionsBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

@@ -28,23 +28,22 @@ type Export struct {
 // Export begins an export. It is recorded in the admin trail before this returns; when
 // that fails, so does the export.
 func (s *Service) Export(ctx context.Context, organization string, by Principal, f Filter, cursorText, format string) (*Export, error) {
-	walk, err := s.begin(ctx, organization, f, cursorText)
+	walk, err := begin(organization, f, cursorText)
 	if err != nil {
 		return nil, err
 	}
-	total, err := s.count(ctx, walk, walk.rest)
+	found, err := s.store.Find(ctx, organization, walk.Filter, Window{Size: walk.Size, Below: walk.Before, RestOnly: true, Limit: MaxExport})
 	if err != nil {
 		return nil, err
 	}
-	positions, err := s.positions(ctx, walk, 0, MaxExport)
-	if err != nil {
-		return nil, err
+	if found.Size < walk.Size {
+		return nil, errCursor
 	}
-	export := &Export{Total: total, Count: len(positions), service: s, organization: organization, positions: positions}
-	if total > int64(len(positions)) {
-		export.Next = walk.after(positions[len(positions)-1], int64(len(positions)))
+	export := &Export{Total: found.Total, Count: len(found.Positions), service: s, organization: organization, positions: found.Positions}
+	if export.Total > int64(export.Count) {
+		export.Next = walk.after(found, int64(export.Count))
 	}
-	return export, s.recordExport(ctx, organization, by, walk.filter, format, export)
+	return export, s.recordExport(ctx, organization, by, walk.Filter, format, export)
 }
 
 // Chunk reads the next entries, none at the end.

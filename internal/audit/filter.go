@@ -102,9 +102,27 @@ func sameInstant(start, end string) bool {
 	return !from.After(to)
 }
 
-// Span is the positions Low <= p < High of a trail that had Size entries when the
-// reading began.
-type Span struct{ Size, Low, High int64 }
+// Window is the part of what matches a filter that is wanted, newest first.
+type Window struct {
+	Size     int64 // the state of the trail: its first Size entries; negative for all it has
+	Below    int64 // list positions below this one alone; [math.MaxInt64] for all
+	RestOnly bool  // count what is below Below alone, too
+	Offset   int64 // how many matches below Below to leave out first
+	Limit    int64 // how many to list at most
+}
+
+// Found is what a filter matches in one state of a trail.
+type Found struct {
+	Size      int64   // of the trail in that state; smaller than asked where the trail is
+	Total     int64   // entries that match
+	Positions []int64 // those in the window, descending
+}
+
+// All reports whether the filter filters nothing.
+func (f Filter) All() bool { return f == Filter{} }
+
+// Span is the positions Low <= p < High.
+type Span struct{ Low, High int64 }
 
 // Len is the number of positions in the span, never negative.
 func (s Span) Len() int64 { return max(0, s.High-s.Low) }
@@ -113,4 +131,24 @@ func (s Span) Len() int64 { return max(0, s.High-s.Low) }
 func (s Span) Below(position int64) Span {
 	s.High = min(s.High, position)
 	return s
+}
+
+// From cuts the span to the positions not before position.
+func (s Span) From(position int64) Span {
+	s.Low = max(s.Low, position)
+	return s
+}
+
+// Descending lists up to limit of the span's positions, the highest first, from the
+// offset-th on.
+func (s Span) Descending(offset, limit int64) []int64 {
+	if offset >= s.Len() {
+		return nil
+	}
+	first := s.High - 1 - offset
+	positions := make([]int64, min(limit, first-s.Low+1))
+	for i := range positions {
+		positions[i] = first - int64(i)
+	}
+	return positions
 }

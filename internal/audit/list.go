@@ -31,7 +31,7 @@ type List struct {
 
 // List reads one page of the organization's trail. A page beyond the end is empty.
 func (s *Service) List(ctx context.Context, organization string, f Filter, p PageRequest) (List, error) {
-	walk, err := s.begin(ctx, organization, f, p.Cursor)
+	walk, err := begin(organization, f, p.Cursor)
 	if err != nil {
 		return List{}, err
 	}
@@ -43,26 +43,41 @@ func (s *Service) List(ctx context.Context, organization string, f Filter, p Pag
 	if err != nil {
 		return List{}, err
 	}
-	total, err := s.count(ctx, walk, walk.whole)
+	// One more than is shown says whether there is a next page.
+	found, rows, err := s.find(ctx, walk, Window{Size: walk.Size, Below: walk.Before, Offset: offset, Limit: perPage + 1})
 	if err != nil {
 		return List{}, err
 	}
-	positions, err := s.positions(ctx, walk, offset, perPage+1)
-	if err != nil {
-		return List{}, err
+	list := List{Total: found.Total, Page: page, PerPage: perPage}
+	if positions := found.Positions; int64(len(positions)) > perPage {
+		found.Positions = positions[:perPage]
+		list.Next = walk.after(found, offset+perPage)
 	}
-	list := List{Total: total, Page: page, PerPage: perPage}
-	if int64(len(positions)) > perPage {
-		positions = positions[:perPage]
-		list.Next = walk.after(positions[perPage-1], offset+perPage)
+	list.Rows = rows
+	if rows == nil {
+		list.Rows, err = s.store.Rows(ctx, organization, found.Positions)
+	} else {
+		list.Rows = rows[:len(found.Positions)]
 	}
-	list.Rows, err = s.store.Rows(ctx, organization, positions)
 	return list, err
+}
+
+// find reads rows at once where that saves a way to the store.
+func (s *Service) find(ctx context.Context, walk cursor, w Window) (found Found, rows []Row, err error) {
+	if walk.Filter.All() {
+		found, rows, err = s.store.Newest(ctx, walk.Organization, w)
+	} else {
+		found, err = s.store.Find(ctx, walk.Organization, walk.Filter, w)
+	}
+	if err == nil && found.Size < walk.Size {
+		err = errCursor
+	}
+	return found, rows, err
 }
 
 // place says which page is asked for and how many items of the rest of the walk come
 // before it. A cursor's page has the number that it would have by counting.
-func (p PageRequest) place(w walk, perPage int64) (page, offset int64, err error) {
+func (p PageRequest) place(w cursor, perPage int64) (page, offset int64, err error) {
 	switch {
 	case perPage < 1 || perPage > MaxPerPage:
 		return 0, 0, BadParameter("per_page", "per_page takes 1 to %d, or 0 for the default", MaxPerPage)
@@ -71,7 +86,7 @@ func (p PageRequest) place(w walk, perPage int64) (page, offset int64, err error
 	case p.Cursor != "" && p.Page != 0:
 		return 0, 0, BadParameter("cursor", "cursor and page exclude each other; send one of them")
 	case p.Cursor != "":
-		return w.given/perPage + 1, 0, nil
+		return w.Given/perPage + 1, 0, nil
 	}
 	page = max(1, p.Page)
 	if page-1 > math.MaxInt64/perPage {
@@ -80,62 +95,16 @@ func (p PageRequest) place(w walk, perPage int64) (page, offset int64, err error
 	return page, (page - 1) * perPage, nil
 }
 
-// walk is a reading that has begun: a filter over one state of one trail.
-type walk struct {
-	organization string
-	filter       Filter
-	terms        []Term
-	whole        Span  // all of the filter's positions
-	rest         Span  // what is left of them to hand out
-	given        int64 // items handed out by the pages before
-}
-
-// begin fixes the state of the trail that everything in the answer concerns.
-func (s *Service) begin(ctx context.Context, organization string, f Filter, cursorText string) (walk, error) {
-	c := cursor{Filter: f, Size: -1, Before: math.MaxInt64}
+// begin is the walk that is gone on with, or a new one.
+func begin(organization string, f Filter, cursorText string) (cursor, error) {
 	if cursorText != "" {
-		var err error
-		if c, err = decodeCursor(cursorText, organization, f); err != nil {
-			return walk{}, err
-		}
+		return decodeCursor(cursorText, organization, f)
 	}
-	span, err := s.store.Span(ctx, organization, c.Filter, c.Size)
-	if err != nil {
-		return walk{}, err
-	}
-	if span.Size < c.Size {
-		return walk{}, errCursor
-	}
-	return walk{organization, c.Filter, c.Filter.Terms(), span, span.Below(c.Before), c.Given}, nil
+	return cursor{Organization: organization, Filter: f, Size: -1, Before: math.MaxInt64}, nil
 }
 
-// after is the cursor that goes on below position once so many more items are out.
-func (w walk) after(position, items int64) string {
-	return cursor{
-		Organization: w.organization, Filter: w.filter, Size: w.whole.Size,
-		Before: position, Given: w.given + items,
-	}.encode()
-}
-
-func (s *Service) count(ctx context.Context, w walk, span Span) (int64, error) {
-	if len(w.terms) == 0 || span.Len() == 0 {
-		return span.Len(), nil
-	}
-	return s.store.Count(ctx, w.organization, w.terms, span)
-}
-
-// positions lists what is left of the walk; without terms it is arithmetic alone.
-func (s *Service) positions(ctx context.Context, w walk, offset, limit int64) ([]int64, error) {
-	if offset >= w.rest.Len() {
-		return nil, nil
-	}
-	if len(w.terms) > 0 {
-		return s.store.Positions(ctx, w.organization, w.terms, w.rest, offset, limit)
-	}
-	first := w.rest.High - 1 - offset
-	positions := make([]int64, min(limit, first-w.rest.Low+1))
-	for i := range positions {
-		positions[i] = first - int64(i)
-	}
-	return positions, nil
+// after is the cursor that goes on behind what was found, once so many more items are out.
+func (c cursor) after(found Found, items int64) string {
+	c.Size, c.Before, c.Given = found.Size, found.Positions[len(found.Positions)-1], c.Given+items
+	return c.encode()
 }

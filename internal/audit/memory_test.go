@@ -55,14 +55,9 @@ func (m *memory) Append(_ context.Context, s audit.Submission) ([]audit.Receipt,
 	return receipts, nil
 }
 
-func (m *memory) Span(_ context.Context, organization string, f audit.Filter, size int64) (audit.Span, error) {
-	trail := m.trails[organization]
-	span := audit.Span{Size: int64(len(trail))}
-	if size >= 0 {
-		span.Size = min(span.Size, size)
-	}
-	span.High = span.Size
-	for _, r := range trail[:span.Size] {
+func (m *memory) span(organization string, f audit.Filter, size int64) audit.Span {
+	span := audit.Span{High: size}
+	for _, r := range m.trails[organization][:size] {
 		if !f.From.IsZero() && r.row.CreatedAt.Before(f.From) {
 			span.Low = r.row.Position + 1
 		}
@@ -70,7 +65,7 @@ func (m *memory) Span(_ context.Context, organization string, f audit.Filter, si
 			span.High = min(span.High, r.row.Position)
 		}
 	}
-	return span, m.called("span", organization)
+	return span
 }
 
 func (m *memory) matching(organization string, terms []audit.Term, span audit.Span) []int64 {
@@ -89,14 +84,29 @@ func (m *memory) matching(organization string, terms []audit.Term, span audit.Sp
 	return positions
 }
 
-func (m *memory) Count(_ context.Context, organization string, terms []audit.Term, span audit.Span) (int64, error) {
-	return int64(len(m.matching(organization, terms, span))), m.called("count", organization)
+func (m *memory) Find(_ context.Context, organization string, f audit.Filter, w audit.Window) (audit.Found, error) {
+	found := audit.Found{Size: int64(len(m.trails[organization]))}
+	if w.Size >= 0 {
+		found.Size = min(found.Size, w.Size)
+	}
+	span := m.span(organization, f, found.Size)
+	listed := m.matching(organization, f.Terms(), span.Below(w.Below))
+	found.Total = int64(len(listed))
+	if !w.RestOnly {
+		found.Total = int64(len(m.matching(organization, f.Terms(), span)))
+	}
+	listed = listed[min(w.Offset, int64(len(listed))):]
+	found.Positions = listed[:min(w.Limit, int64(len(listed)))]
+	return found, m.called("find", organization)
 }
 
-func (m *memory) Positions(_ context.Context, organization string, terms []audit.Term, span audit.Span, offset, limit int64) ([]int64, error) {
-	positions := m.matching(organization, terms, span)
-	positions = positions[min(offset, int64(len(positions))):]
-	return positions[:min(limit, int64(len(positions)))], m.called("positions", organization)
+func (m *memory) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+	found, err := m.Find(ctx, organization, audit.Filter{}, w)
+	if err != nil {
+		return found, nil, err
+	}
+	rows, err := m.Rows(ctx, organization, found.Positions)
+	return found, append([]audit.Row{}, rows...), err
 }
 
 func (m *memory) Rows(_ context.Context, organization string, positions []int64) ([]audit.Row, error) {

@@ -13,14 +13,11 @@ type Store interface {
 	// with a receipt for each entry in the order sent. [ErrConflict] names a known id
 	// with other content; after [ErrUnavailable] the outcome is unknown.
 	Append(ctx context.Context, s Submission) ([]Receipt, error)
-	// Span fixes the size of the trail and finds the positions that the filter's dates
-	// span. A size of at least 0 asks for that earlier state instead of the newest.
-	Span(ctx context.Context, organization string, f Filter, size int64) (Span, error)
-	// Count counts the entries in the span that match all terms; there is at least one.
-	Count(ctx context.Context, organization string, terms []Term, span Span) (int64, error)
-	// Positions lists up to limit of the same entries' positions, newest first, from the
-	// offset-th on.
-	Positions(ctx context.Context, organization string, terms []Term, span Span, offset, limit int64) ([]int64, error)
+	// Find fixes a state of the trail, counts what of it matches the filter, and lists
+	// the positions of a part of that.
+	Find(ctx context.Context, organization string, f Filter, w Window) (Found, error)
+	// Newest is Find for a filter that filters nothing, and Rows of what it found, at once.
+	Newest(ctx context.Context, organization string, w Window) (Found, []Row, error)
 	// Rows reads entries in the order of the positions, which must exist.
 	Rows(ctx context.Context, organization string, positions []int64) ([]Row, error)
 	// Entry finds one entry by its id, or [ErrNotFound].

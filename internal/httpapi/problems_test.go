@@ -138,15 +138,22 @@ func TestWithoutItsDatabaseTheServiceSaysSoAndRecovers(t *testing.T) {
 // brittle is a store that fails as it is told.
 type brittle struct {
 	audit.Store
-	span func() error // before a reading begins
+	find func() error // before a reading begins
 	rows func() error // before each chunk of rows
 }
 
-func (b *brittle) Span(ctx context.Context, organization string, f audit.Filter, size int64) (audit.Span, error) {
-	if err := b.span(); err != nil {
-		return audit.Span{}, err
+func (b *brittle) Find(ctx context.Context, organization string, f audit.Filter, w audit.Window) (audit.Found, error) {
+	if err := b.find(); err != nil {
+		return audit.Found{}, err
 	}
-	return b.Store.Span(ctx, organization, f, size)
+	return b.Store.Find(ctx, organization, f, w)
+}
+
+func (b *brittle) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+	if err := b.find(); err != nil {
+		return audit.Found{}, nil, err
+	}
+	return b.Store.Newest(ctx, organization, w)
 }
 
 func (b *brittle) Rows(ctx context.Context, organization string, positions []int64) ([]audit.Row, error) {
@@ -215,7 +222,7 @@ func TestWhatBreaksInsideIsNotToldOutside(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log lines
-			s := serve(t, &brittle{span: c.fail}, &log)
+			s := serve(t, &brittle{find: c.fail}, &log)
 			var bodies []string
 			for _, path := range []string{"/audit-logs", "/audit-logs/export"} {
 				a := get(t, s, ada, path)
@@ -246,7 +253,7 @@ func TestAnAnswerThatFailsHalfwayIsCut(t *testing.T) {
 	} {
 		for _, format := range []string{"json", "csv"} {
 			chunks := 0
-			s := serve(t, &brittle{Store: whole.Store, span: func() error { return nil }, rows: func() error {
+			s := serve(t, &brittle{Store: whole.Store, find: func() error { return nil }, rows: func() error {
 				if chunks++; chunks == 3 {
 					return fail()
 				}
@@ -269,7 +276,7 @@ func TestAChunkThatCannotBeReadAtFirstIsAProblem(t *testing.T) {
 	t.Parallel()
 	whole := testkit.NewService(t)
 	seed(t, whole, numbered(1)...)
-	s := serve(t, &brittle{Store: whole.Store, span: func() error { return nil }, rows: func() error { return audit.ErrUnavailable }}, io.Discard)
+	s := serve(t, &brittle{Store: whole.Store, find: func() error { return nil }, rows: func() error { return audit.ErrUnavailable }}, io.Discard)
 	for _, format := range []string{"json", "csv"} {
 		a := get(t, s, ada, "/audit-logs/export?format="+format)
 		if a.problem(t, http.StatusServiceUnavailable); a.header.Get("X-Total-Count")+a.header.Get("Content-Disposition") != "" {
@@ -281,7 +288,7 @@ func TestAChunkThatCannotBeReadAtFirstIsAProblem(t *testing.T) {
 func TestTheLogHoldsNoTokensAndNoFilters(t *testing.T) {
 	t.Parallel()
 	var log lines
-	s := serve(t, &brittle{span: func() error { return errors.New("broken inside") }}, &log)
+	s := serve(t, &brittle{find: func() error { return errors.New("broken inside") }}, &log)
 	token := testkit.Token(t, ada)
 	a := get(t, s, ada, "/audit-logs?user_id="+url.QueryEscape("somebody@acme.example")+"&nonsense=sensitive")
 	b := get(t, s, ada, "/audit-logs?user_id="+url.QueryEscape("somebody@acme.example"))

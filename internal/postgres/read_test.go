@@ -36,7 +36,7 @@ func (m model) matches(position int64, terms []audit.Term) bool {
 
 // span looks at every time.
 func (m model) span(f audit.Filter, size int64) audit.Span {
-	span := audit.Span{Size: size, High: size}
+	span := audit.Span{High: size}
 	for position := size - 1; position >= 0; position-- {
 		if !f.To.IsZero() && m.times[position].After(f.To) {
 			span.High = position
@@ -102,51 +102,86 @@ func modelTrail(t *testing.T, d testkit.Database, store *postgres.Store, size in
 	return m
 }
 
+// Whatever has postings and whatever has none, the same is found: nothing is built yet,
+// most values are rare, some became frequent late, all are frequent.
 func TestReadsEqualANaiveModel(t *testing.T) {
 	t.Parallel()
-	d := testkit.NewDatabase(t)
-	store := testkit.NewStore(t, d)
-	const size = 20_000
-	m := modelTrail(t, d, store, size)
+	for name, postFrom := range map[string]int64{"nothing is built": 0, "values become frequent late": 6000, "all values are frequent": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := testkit.NewDatabase(t)
+			store := testkit.NewStore(t, d)
+			m := modelTrail(t, d, store, 40_000)
+			if postFrom > 0 {
+				if built := mustBuild(t, d, postFrom); built != 2 {
+					t.Fatalf("%d ranges were built", built)
+				}
+			}
+			compareWithModel(t, store, m)
+		})
+	}
+}
+
+// mustBuild builds what there is to build.
+func mustBuild(t testing.TB, d testkit.Database, postFrom int64) int {
+	t.Helper()
+	worker, err := postgres.OpenWorker(t.Context(), postgres.WorkerOptions{URL: d.WorkerURL, PostFrom: postFrom})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer worker.Close()
+	built, err := worker.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+func compareWithModel(t *testing.T, store *postgres.Store, m model) {
+	t.Helper()
+	size := int64(len(m.drafts))
 	random := rand.New(rand.NewPCG(4, 5))
 	date := func() time.Time {
-		if random.IntN(3) == 0 {
+		if random.IntN(3) > 0 {
 			return time.Time{}
 		}
-		return m.times[random.IntN(size)].Add(time.Duration(random.IntN(3)-1) * time.Microsecond)
+		return m.times[random.Int64N(size)].Add(time.Duration(random.IntN(3)-1) * time.Microsecond)
 	}
 	longest := 0
-	for i := range 250 {
-		f := audit.Filter{From: date(), To: date()}
-		asked, now := int64(-1), int64(size)
+	for i := range 400 {
+		f := randomFilter(random, m)
+		f.From, f.To = date(), date()
+		w := audit.Window{Size: -1, Below: math.MaxInt64, Limit: []int64{0, 1, 20, 1001, 10_000}[random.IntN(5)], RestOnly: random.IntN(4) == 0}
+		state := size
 		if random.IntN(3) == 0 {
-			asked = random.Int64N(size + 1)
-			now = asked
+			w.Size = random.Int64N(size + 2)
+			state = min(size, w.Size)
 		}
-		span, err := store.Span(t.Context(), "acme", f, asked)
-		if err != nil {
-			t.Fatal(err)
+		if random.IntN(3) == 0 {
+			w.Below = random.Int64N(size + 1)
 		}
-		if want := m.span(f, now); span != want {
-			t.Fatalf("span of %s to %s at size %d: got %+v, want %+v", f.From, f.To, asked, span, want)
+		span := m.span(f, state)
+		listed := m.positions(f.Terms(), span.Below(w.Below))
+		total := len(listed)
+		if !w.RestOnly {
+			total = len(m.positions(f.Terms(), span))
 		}
-		terms := randomTerms(random, m)
-		want := m.positions(terms, span)
-		longest = max(longest, len(want))
-		count, err := store.Count(t.Context(), "acme", terms, span)
-		if err != nil || count != int64(len(want)) {
-			t.Fatalf("count of %v in %+v: %d, %v, want %d", terms, span, count, err, len(want))
+		longest = max(longest, total)
+		w.Offset = min(random.Int64N(int64(len(listed))+3), random.Int64N(int64(len(listed))+3))
+		listed = listed[min(w.Offset, int64(len(listed))):]
+		listed = listed[:min(w.Limit, int64(len(listed)))]
+		for range 1 + random.IntN(2) { // the second time some of it is remembered
+			found, err := store.Find(t.Context(), "acme", f, w)
+			if err != nil || found.Size != state || found.Total != int64(total) || !slices.Equal(found.Positions, listed) {
+				t.Fatalf("%+v, %+v: size %d, total %d, %d positions, %v; want %d, %d, %d",
+					f, w, found.Size, found.Total, len(found.Positions), err, state, total, len(listed))
+			}
+			if i%4 == 0 {
+				checkRows(t, store, m, found.Positions[:min(len(found.Positions), 1000)])
+			}
 		}
-		offset := min(random.Int64N(int64(len(want))+3), random.Int64N(int64(len(want))+3))
-		limit := []int64{0, 1, 20, 1001, 10_000}[random.IntN(5)]
-		got, err := store.Positions(t.Context(), "acme", terms, span, offset, limit)
-		want = want[min(offset, int64(len(want))):]
-		want = want[:min(limit, int64(len(want)))]
-		if err != nil || !slices.Equal(got, want) {
-			t.Fatalf("%v in %+v from %d, %d of them: got %d positions, %v, want %d", terms, span, offset, limit, len(got), err, len(want))
-		}
-		if i%4 == 0 {
-			checkRows(t, store, m, got[:min(len(got), 1000)])
+		if f.All() && !w.RestOnly {
+			checkNewest(t, store, m, w, listed)
 		}
 	}
 	if longest <= postgres.DriverChunk {
@@ -154,29 +189,44 @@ func TestReadsEqualANaiveModel(t *testing.T) {
 	}
 }
 
-// randomTerms are one to four, mostly of values that exist, not seldom two of a column.
-func randomTerms(random *rand.Rand, m model) []audit.Term {
+func checkNewest(t *testing.T, store *postgres.Store, m model, w audit.Window, listed []int64) {
+	t.Helper()
+	found, rows, err := store.Newest(t.Context(), "acme", w)
+	if err != nil || !slices.Equal(found.Positions, listed) || len(rows) != len(listed) {
+		t.Fatalf("newest %+v: %d positions, %d rows, %v; want %d", w, len(found.Positions), len(rows), err, len(listed))
+	}
+	compareRows(t, m, listed, rows)
+}
+
+// randomFilter filters by nothing to everything, mostly for values that some entry has.
+func randomFilter(random *rand.Rand, m model) audit.Filter {
 	if random.IntN(8) == 0 {
-		return []audit.Term{{Column: audit.ByUserID, Value: "everybody"}, {Column: audit.ByAction, Value: "action.1"}}[:1+random.IntN(2)]
+		return []audit.Filter{{}, {UserID: "everybody"}, {UserID: "everybody", Action: "action.1"}}[random.IntN(3)]
 	}
 	like := m.drafts[random.IntN(len(m.drafts))]
-	var terms []audit.Term
+	var f audit.Filter
 	for range 1 + random.IntN(4) {
 		if random.IntN(5) == 0 {
 			like = m.drafts[random.IntN(len(m.drafts))]
 		}
-		term := []audit.Term{
-			{Column: audit.ByAction, Value: like.Action},
-			{Column: audit.ByResourceType, Value: like.ResourceType},
-			{Column: audit.ByUserID, Value: like.UserID},
-			{Column: audit.ByResourceID, Value: like.ResourceID},
-		}[random.IntN(4)]
-		if term.Value == "" || random.IntN(30) == 0 {
-			term.Value = "unknown"
+		switch random.IntN(6) {
+		case 0:
+			f.Action = like.Action
+		case 1:
+			f.ResourceType = like.ResourceType
+		case 2:
+			f.UserID = like.UserID
+		case 3:
+			f.ResourceID = like.ResourceID
+		case 4:
+			f.Resource = audit.ResourceKey{Type: like.ResourceType, ID: like.ResourceID}
+		case 5:
+			if random.IntN(5) == 0 {
+				f.UserID = "unknown"
+			}
 		}
-		terms = append(terms, term)
 	}
-	return terms
+	return f
 }
 
 func checkRows(t *testing.T, store *postgres.Store, m model, positions []int64) {
@@ -185,6 +235,11 @@ func checkRows(t *testing.T, store *postgres.Store, m model, positions []int64) 
 	if err != nil || len(rows) != len(positions) {
 		t.Fatalf("%d rows of %d positions: %v", len(rows), len(positions), err)
 	}
+	compareRows(t, m, positions, rows)
+}
+
+func compareRows(t *testing.T, m model, positions []int64, rows []audit.Row) {
+	t.Helper()
 	for i, row := range rows {
 		p := positions[i]
 		if row.Position != p || !row.CreatedAt.Equal(m.times[p]) || !strings.HasPrefix(string(row.Text), `{"id":"`+m.drafts[p].ID+`",`) {
@@ -200,46 +255,33 @@ func TestDatesAtTheEndsOfTime(t *testing.T) {
 	first, last := time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 	for _, c := range []struct {
 		f    audit.Filter
-		want audit.Span
-	}{
-		{audit.Filter{From: first}, audit.Span{Size: 5, Low: 0, High: 5}},
-		{audit.Filter{To: last}, audit.Span{Size: 5, Low: 0, High: 5}},
-		{audit.Filter{From: last}, audit.Span{Size: 5, Low: 5, High: 5}},
-		{audit.Filter{To: first}, audit.Span{Size: 5, Low: 0, High: 0}},
-		{audit.Filter{From: first, To: last}, audit.Span{Size: 5, Low: 0, High: 5}},
-	} {
-		if span, err := store.Span(t.Context(), "acme", c.f, -1); err != nil || span != c.want {
-			t.Errorf("%+v: %+v, %v, want %+v", c.f, span, err, c.want)
+		want int64
+	}{{audit.Filter{From: first}, 5}, {audit.Filter{To: last}, 5}, {audit.Filter{From: last}, 0}, {audit.Filter{To: first}, 0}, {audit.Filter{From: first, To: last}, 5}} {
+		if found, err := store.Find(t.Context(), "acme", c.f, all); err != nil || found.Size != 5 || found.Total != c.want || int64(len(found.Positions)) != c.want {
+			t.Errorf("%+v: %+v, %v, want %d", c.f, found, err, c.want)
 		}
-		if span, err := store.Span(t.Context(), "nobody", c.f, -1); err != nil || span != (audit.Span{}) {
-			t.Errorf("%+v of nobody: %+v, %v", c.f, span, err)
+		if found, err := store.Find(t.Context(), "nobody", c.f, all); err != nil || found.Size != 0 || found.Total != 0 || len(found.Positions) != 0 {
+			t.Errorf("%+v of nobody: %+v, %v", c.f, found, err)
 		}
 	}
 }
+
+// all is everything that a filter matches in a short trail.
+var all = audit.Window{Size: -1, Below: math.MaxInt64, Limit: 10_000}
 
 func TestAReadingConcernsTheSizeThatItBeganWith(t *testing.T) {
 	t.Parallel()
 	store := testkit.NewStore(t, testkit.NewDatabase(t))
 	mustAppend(t, store, "acme", plain(t, "before", 10)...)
-	before, err := store.Span(t.Context(), "acme", audit.Filter{}, -1)
-	if err != nil {
-		t.Fatal(err)
-	}
 	mustAppend(t, store, "acme", plain(t, "after", 10)...)
-	term := audit.Term{Column: audit.ByAction, Value: "server.created"}
-	for _, terms := range [][]audit.Term{{term}, {term, {Column: audit.ByResourceType, Value: "server"}}} {
-		count, err := store.Count(t.Context(), "acme", terms, before)
-		if err != nil || count != 10 {
-			t.Errorf("%d terms: %d, %v", len(terms), count, err)
-		}
-		positions, err := store.Positions(t.Context(), "acme", terms, before, 0, 100)
-		if err != nil || len(positions) != 10 || positions[0] != 9 {
-			t.Errorf("%d terms: %v, %v", len(terms), positions, err)
-		}
-	}
-	for asked, want := range map[int64]int64{-1: 20, 0: 0, 10: 10, 20: 20, 21: 20, math.MaxInt64: 20} {
-		if span, err := store.Span(t.Context(), "acme", audit.Filter{}, asked); err != nil || span != (audit.Span{Size: want, High: want}) {
-			t.Errorf("size %d: %+v, %v", asked, span, err)
+	for _, f := range []audit.Filter{{}, {Action: "server.created"}, {Action: "server.created", ResourceType: "server"}} {
+		for asked, want := range map[int64]int64{-1: 20, 0: 0, 10: 10, 20: 20, 21: 20, math.MaxInt64: 20} {
+			w := all
+			w.Size = asked
+			found, err := store.Find(t.Context(), "acme", f, w)
+			if err != nil || found.Size != want || found.Total != want || int64(len(found.Positions)) != want || want > 0 && found.Positions[0] != want-1 {
+				t.Errorf("%+v at size %d: %+v, %v, want %d", f, asked, found, err, want)
+			}
 		}
 	}
 }
@@ -302,8 +344,6 @@ func TestOneOrganizationsSettingNeverReachesTheNextRequest(t *testing.T) {
 
 // mixedRead is one read of an organization, or of none, that must see nothing of another.
 func mixedRead(ctx context.Context, store *postgres.Store, random *rand.Rand, organization, other string) error {
-	whole := audit.Span{Size: 20, High: 20}
-	theirs := []audit.Term{{Column: audit.ByUserID, Value: other}}
 	switch random.IntN(6) {
 	case 0:
 		var setting string
@@ -315,15 +355,15 @@ func mixedRead(ctx context.Context, store *postgres.Store, random *rand.Rand, or
 		}
 		return err
 	case 1:
-		count, err := store.Count(ctx, organization, theirs, whole)
-		if err == nil && count != 0 {
-			return fmt.Errorf("%s counts %d entries of %s", organization, count, other)
+		found, err := store.Find(ctx, organization, audit.Filter{UserID: other}, all)
+		if err == nil && (found.Total != 0 || len(found.Positions) != 0) {
+			return fmt.Errorf("%s finds %d entries of %s", organization, found.Total, other)
 		}
 		return err
 	case 2:
-		positions, err := store.Positions(ctx, organization, []audit.Term{{Column: audit.ByUserID, Value: organization}}, whole, 0, 100)
-		if err == nil && len(positions) != 20 {
-			return fmt.Errorf("%s finds %d of its 20 entries", organization, len(positions))
+		found, err := store.Find(ctx, organization, audit.Filter{UserID: organization}, all)
+		if err == nil && (found.Total != 20 || len(found.Positions) != 20) {
+			return fmt.Errorf("%s finds %d of its 20 entries", organization, len(found.Positions))
 		}
 		return err
 	case 3:
@@ -344,9 +384,11 @@ func mixedRead(ctx context.Context, store *postgres.Store, random *rand.Rand, or
 		}
 		return err
 	}
-	span, err := store.Span(ctx, organization, audit.Filter{}, -1)
-	if err == nil && span != whole {
-		return fmt.Errorf("the span of %s is %+v", organization, span)
+	found, rows, err := store.Newest(ctx, organization, audit.Window{Size: -1, Below: math.MaxInt64, Limit: 5})
+	for _, row := range rows {
+		if found.Total != 20 || !strings.Contains(string(row.Text), `"userId":"`+organization+`"`) {
+			return fmt.Errorf("%s, of %d entries, reads %s", organization, found.Total, row.Text)
+		}
 	}
 	return err
 }

@@ -21,7 +21,7 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 // connection began as another).
 const unfit = `
 WITH roles AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')),
-history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search']::regclass[]))
+history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search', 'posting_progress', 'posting_values', 'postings']::regclass[]))
 SELECT 'it is, or may become, a superuser' FROM roles WHERE rolsuper
 UNION SELECT 'it bypasses row-level security, or may' FROM roles WHERE rolbypassrls
 UNION SELECT 'it owns, or may become the owner of, ' || relname FROM history JOIN roles ON roles.oid = relowner
@@ -41,6 +41,8 @@ UNION SELECT 'it may ' || privilege || ' ' || relname FROM roles, history, unnes
   WHERE has_table_privilege(roles.oid, history.oid, privilege)
 UNION SELECT 'it may UPDATE ' || relname FROM roles, history
   WHERE relname <> 'heads' AND has_any_column_privilege(roles.oid, history.oid, 'UPDATE')
+UNION SELECT 'it may INSERT into ' || relname FROM roles, history
+  WHERE relname LIKE 'posting%' AND has_any_column_privilege(roles.oid, history.oid, 'INSERT')
 UNION SELECT 'it may not INSERT into entries' WHERE NOT has_table_privilege('entries', 'INSERT')
 ORDER BY 1`
 
@@ -69,9 +71,11 @@ type Own struct {
 	OwnerPassword   string
 	Serving         string // login that serves
 	ServingPassword string
+	Worker          string // login that works in the background
+	WorkerPassword  string
 }
 
-// Provision makes the database, its owner and, after migrating, the serving login. What
+// Provision makes the database, its owner and, after migrating, the other logins. What
 // exists already is kept. superuserURL connects to a maintenance database, ownerURL as
 // the owner to the new one.
 func Provision(ctx context.Context, superuserURL, ownerURL string, o Own) error {
@@ -100,10 +104,18 @@ func Provision(ctx context.Context, superuserURL, ownerURL string, o Own) error 
 	if _, err := Migrate(ctx, ownerURL); err != nil {
 		return err
 	}
-	if err := makeLogin(ctx, conn, o.Serving, o.ServingPassword, ""); err != nil {
+	if err := makeMember(ctx, conn, o.Serving, o.ServingPassword, ServingRole); err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, "GRANT "+ServingRole+" TO "+pgx.Identifier{o.Serving}.Sanitize())
+	return makeMember(ctx, conn, o.Worker, o.WorkerPassword, WorkerRole)
+}
+
+// makeMember makes a login that is a member of a role and nothing else.
+func makeMember(ctx context.Context, conn *pgx.Conn, login, password, role string) error {
+	if err := makeLogin(ctx, conn, login, password, ""); err != nil {
+		return err
+	}
+	_, err := conn.Exec(ctx, "GRANT "+role+" TO "+pgx.Identifier{login}.Sanitize())
 	return err
 }
 

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -26,21 +27,15 @@ func adminEntry(t testing.TB, action string, details any) audit.Admitted {
 	return entry
 }
 
-// find reads all positions that a search finds, and holds the count against them.
-func find(t testing.TB, store *postgres.Store, span audit.Span, terms ...audit.Term) []int64 {
+// find reads all positions that a filter finds in the admin trail up to a size, and holds
+// the total against them.
+func find(t testing.TB, store *postgres.Store, size int64, f audit.Filter) []int64 {
 	t.Helper()
-	found, err := store.Positions(t.Context(), audit.AdminOrganization, terms, span, 0, span.Size)
-	if err != nil {
-		t.Fatalf("%+v: %v", terms, err)
+	found, err := store.Find(t.Context(), audit.AdminOrganization, f, audit.Window{Size: size, Below: math.MaxInt64, Limit: size})
+	if err != nil || found.Total != int64(len(found.Positions)) {
+		t.Fatalf("%+v: total %d of %d positions, %v", f, found.Total, len(found.Positions), err)
 	}
-	if count, err := store.Count(t.Context(), audit.AdminOrganization, terms, span); err != nil || count != int64(len(found)) {
-		t.Fatalf("%+v: count %d, %v, of %d positions", terms, count, err, len(found))
-	}
-	return found
-}
-
-func search(text string) audit.Term {
-	return audit.Term{Column: audit.BySearch, Value: audit.Fold(text)}
+	return found.Positions
 }
 
 func TestSearchFindsActionKeysStringsAndNumbers(t *testing.T) {
@@ -50,17 +45,16 @@ func TestSearchFindsActionKeysStringsAndNumbers(t *testing.T) {
 		adminEntry(t, "plan.Changed", map[string]any{"reason": "50% off", "nested": map[string]any{"Key_One": []any{"Straße", 9007199254740993}}}),
 		adminEntry(t, "org.deleted", map[string]any{"path": `C:\temp`, "note": "a_b"}),
 		adminEntry(t, "org.restored", map[string]any{}))
-	span := audit.Span{Size: 3, High: 3}
 	for text, want := range map[string][]int64{
 		"PLAN.CHANGED": {0}, "key_one": {0}, "keyxone": nil, "9007199254740993": {0}, "0% o": {0}, "0%off": nil, "STRASSE": nil, "straße": {0},
 		"org.": {2, 1}, ".": {2, 1, 0}, "%": {0}, "_": {1, 0}, `\`: {1}, `:\t`: {1}, `:\te`: {1}, `:\\t`: nil, "a_b": {1}, "a.b": nil, "nowhere": nil,
 	} {
-		if found := find(t, store, span, search(text)); !slices.Equal(found, want) {
+		if found := find(t, store, 3, audit.Filter{Search: text}); !slices.Equal(found, want) {
 			t.Errorf("%q finds %v, want %v", text, found, want)
 		}
 	}
-	if found := find(t, store, audit.Span{Size: 3, Low: 1, High: 2}, search("org")); !slices.Equal(found, []int64{1}) {
-		t.Errorf("in a span: %v", found)
+	if found := find(t, store, 2, audit.Filter{Search: "org"}); !slices.Equal(found, []int64{1}) {
+		t.Errorf("in an earlier state: %v", found)
 	}
 }
 
@@ -87,36 +81,30 @@ func TestSearchIsStringsContains(t *testing.T) {
 	mustAppend(t, store, audit.AdminOrganization, entries...)
 	// As autovacuum would; without it the planner wouldn't look at the trigram index.
 	mustExec(t, testkit.Connect(t, d.SuperuserURL), "VACUUM ANALYZE")
-	whole := audit.Span{Size: size, High: size}
 	for range 500 {
-		terms := []audit.Term{search(text(5))}
+		f := audit.Filter{Search: text(5)}
 		if random.IntN(2) == 0 { // what is there, rather than what might be
 			letters := []rune(folded[random.IntN(size)])
 			from := random.IntN(len(letters))
-			terms[0].Value = string(letters[from:min(len(letters), from+1+random.IntN(8))])
+			f.Search = string(letters[from:min(len(letters), from+1+random.IntN(8))])
 		}
 		if random.IntN(4) == 0 {
-			terms = append(terms, audit.Term{Column: audit.ByAction, Value: "action.1"})
+			f.Action = "action.1"
 		}
-		if random.IntN(8) == 0 {
-			terms = append(terms, search(text(1))) // tried among positions
+		state := int64(size)
+		if random.IntN(3) == 0 {
+			state = random.Int64N(size)
 		}
 		var want []int64
-		for position := int64(size - 1); position >= 0; position-- {
-			matches := true
-			for _, term := range terms {
-				if term.Column == audit.ByAction {
-					matches = matches && position%3 == 1
-				} else {
-					matches = matches && strings.Contains(folded[position], term.Value)
-				}
-			}
-			if matches {
+		for position := state - 1; position >= 0; position-- {
+			if (f.Action == "" || position%3 == 1) && strings.Contains(folded[position], audit.Fold(f.Search)) {
 				want = append(want, position)
 			}
 		}
-		if found := find(t, store, whole, terms...); !slices.Equal(found, want) {
-			t.Fatalf("%+v finds %d entries, want %d", terms, len(found), len(want))
+		for range 2 { // the second time the total is remembered
+			if found := find(t, store, state, f); !slices.Equal(found, want) {
+				t.Fatalf("%+v finds %d entries, want %d", f, len(found), len(want))
+			}
 		}
 	}
 }

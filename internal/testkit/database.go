@@ -29,6 +29,7 @@ var (
 // about 30 ms where migrating takes ten times as long.
 var template = postgres.Own{
 	Name: "template", Owner: "owner", OwnerPassword: "owner", Serving: "serving", ServingPassword: "serving",
+	Worker: "worker", WorkerPassword: "worker",
 }
 
 // Main runs the tests and stops the PostgreSQL that they used.
@@ -50,6 +51,7 @@ func Main(m *testing.M) {
 type Database struct {
 	Name         string
 	ServingURL   string
+	WorkerURL    string
 	OwnerURL     string
 	SuperuserURL string
 }
@@ -70,6 +72,7 @@ func NewDatabase(tb testing.TB) Database {
 	return Database{
 		Name:         name,
 		ServingURL:   cluster.URL(template.Serving, template.ServingPassword, name),
+		WorkerURL:    cluster.URL(template.Worker, template.WorkerPassword, name),
 		OwnerURL:     cluster.URL(template.Owner, template.OwnerPassword, name),
 		SuperuserURL: cluster.SuperuserURL(name),
 	}

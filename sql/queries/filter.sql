@@ -93,6 +93,15 @@ ORDER BY position + 0 DESC OFFSET @skip::bigint LIMIT @max::bigint;
 SELECT position FROM admin_search WHERE folded LIKE @value::text AND position = ANY (@positions::bigint[])
 ORDER BY position DESC;
 
+-- name: RecentSearchCount :batchone
+-- Index: admin_search_pkey: for few positions, or patterns that many of them have.
+SELECT count(*) FROM admin_search WHERE folded || '' LIKE @value::text AND position >= @low AND position < @high;
+
+-- name: RecentSearchPositions :batchmany
+-- Index: admin_search_pkey backwards.
+SELECT position FROM admin_search WHERE folded || '' LIKE @value::text AND position >= @low AND position < @high
+ORDER BY position DESC OFFSET @skip::bigint LIMIT @max::bigint;
+
 -- name: ShortSearchCount :batchone
 -- Index: none beyond admin_search_pkey's range.
 SELECT count(*) FROM admin_search WHERE strpos(folded, @value::text) > 0 AND position >= @low AND position < @high;

@@ -17,6 +17,18 @@ ORDER BY created_at, position LIMIT 1;
 SELECT position, created_at, entry FROM entries
 WHERE organization = @organization AND position >= @low AND position < @high ORDER BY position DESC;
 
+-- name: EntryNewest :batchmany
+-- A page of the whole trail and the size that it is counted from, in one snapshot: row n of
+-- the page, newest first, has position size - 1 - skip - n. A page beyond the end is one row
+-- without an entry. Index: heads_pkey, entries_pkey.
+SELECT e.position, e.created_at, e.entry, h.size
+FROM (SELECT t.organization, t.size, t.size - @skip::bigint AS high FROM heads t WHERE t.organization = @organization) AS h
+LEFT JOIN LATERAL (
+  SELECT n.position, n.created_at, n.entry FROM entries n
+  WHERE n.organization = h.organization AND n.position < h.high AND n.position >= h.high - @max::bigint
+  ORDER BY n.position DESC
+) AS e ON true;
+
 -- name: EntryMany :batchmany
 -- Newest first. Index: entries_pkey.
 SELECT position, created_at, entry FROM entries

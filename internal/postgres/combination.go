@@ -1,0 +1,287 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"ocore.dev/audit/gen/db"
+	"ocore.dev/audit/internal/audit"
+)
+
+// driverChunk is how many positions of one term are tried against the others at once,
+// and rangeBatch how many ranges of postings: what a combination holds in memory.
+const (
+	driverChunk = 8192
+	rangeBatch  = 64
+)
+
+// tally takes the matches of a combination, newest first: it counts them, and lists those
+// of the window.
+type tally struct {
+	counting bool // all are wanted, even when the page is full
+	total    int64
+	below    int64
+	skip     int64
+	limit    int64
+	listed   []int64
+}
+
+func (t *tally) done() bool { return !t.counting && int64(len(t.listed)) >= t.limit }
+
+// addSet takes the matches of a range whose first position is base.
+func (t *tally) addSet(base int64, set *rangeSet) {
+	n := set.len()
+	t.total += n
+	if n == 0 || base >= t.below || int64(len(t.listed)) >= t.limit {
+		return
+	}
+	if base+rangeSize > t.below {
+		set.clip(0, t.below-base)
+		n = set.len()
+	}
+	if t.skip >= n {
+		t.skip -= n
+		return
+	}
+	t.listed = set.appendDescending(t.listed, base, t.skip, t.limit-int64(len(t.listed)))
+	t.skip = 0
+}
+
+// addList takes matches by their positions.
+func (t *tally) addList(positions []int64) {
+	t.total += int64(len(positions))
+	for len(positions) > 0 && positions[0] >= t.below {
+		positions = positions[1:]
+	}
+	skipped := min(t.skip, int64(len(positions)))
+	t.skip -= skipped
+	positions = positions[skipped:]
+	t.listed = append(t.listed, positions[:min(int64(len(positions)), t.limit-int64(len(t.listed)))]...)
+}
+
+// combination serves several terms: the intersection of their sets of positions. Its
+// total is remembered, so that the next page is all that is looked for.
+func (r *reading) combination(ctx context.Context) (int64, []int64, error) {
+	if err := r.chooseSearch(ctx); err != nil {
+		return 0, nil, err
+	}
+	w := r.window
+	page := tally{below: w.Below, skip: w.Offset, limit: w.Limit}
+	known := r.store.counts.get(r)
+	if known.high == r.span.Low { // nothing is known: one walk serves both
+		page.counting = true
+		err := r.walk(ctx, r.span, &page)
+		return r.store.counts.put(r, page.total), page.listed, err
+	}
+	fresh := tally{counting: true}
+	if err := r.walk(ctx, r.span.From(known.high), &fresh); err != nil {
+		return 0, nil, err
+	}
+	err := r.walk(ctx, r.span.Below(w.Below), &page)
+	return r.store.counts.put(r, known.total+fresh.total), page.listed, err
+}
+
+// walk hands the matches of the span to t, newest first.
+func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
+	var rare, frequent []audit.Term
+	for i, term := range r.terms {
+		if r.posted[i] {
+			frequent = append(frequent, term)
+		} else {
+			rare = append(rare, term)
+		}
+	}
+	built := span
+	if len(frequent) > 0 {
+		built = span.Below(r.sealed)
+		if err := r.walkIndex(ctx, r.terms, span.From(r.sealed), t.addList, t.done); err != nil || t.done() {
+			return err
+		}
+	}
+	if len(rare) == 0 {
+		return r.walkPostings(ctx, frequent, built, t)
+	}
+	var failed error
+	err := r.walkIndex(ctx, rare, built, func(positions []int64) {
+		for _, term := range frequent {
+			if failed == nil {
+				positions, failed = r.amongPosted(ctx, term, positions)
+			}
+		}
+		t.addList(positions)
+	}, func() bool { return failed != nil || t.done() })
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// walkPostings intersects terms that all have postings in the span, a batch of ranges at
+// a time. The first batches are small: a page is often found in them.
+func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, span audit.Span, t *tally) error {
+	size := int64(rangeBatch)
+	if !t.counting {
+		size = 4
+	}
+	for span.Len() > 0 && !t.done() {
+		high := (span.High + rangeSize - 1) / rangeSize
+		low := max(span.Low/rangeSize, high-size)
+		sets, err := r.sets(ctx, terms, low, high)
+		if err != nil {
+			return err
+		}
+		for i := range slices.Backward(sets) {
+			base := (low + int64(i)) * rangeSize
+			if base < span.Low || base+rangeSize > span.High {
+				sets[i].clip(span.Low-base, span.High-base)
+			}
+			t.addSet(base, &sets[i])
+		}
+		span = span.Below(low * rangeSize)
+		size = rangeBatch
+	}
+	return nil
+}
+
+// sets is the intersection of the terms in each range from low to high.
+func (r *reading) sets(ctx context.Context, terms []audit.Term, low, high int64) ([]rangeSet, error) {
+	var p pipeline
+	p.in(ctx, r.organization)
+	sets := make([]rangeSet, high-low)
+	met := make([]int, high-low) // by how many terms
+	for i, term := range terms {
+		queries.PostingRange(ctx, &p, []db.PostingRangeParams{{
+			Organization: r.organization, Field: postedField(term.Column), Value: term.Value, Low: low, High: high,
+		}})
+		eachPosting(&p, func(at int64, places []byte) error {
+			if met[at-low] < i {
+				return nil
+			}
+			met[at-low]++
+			if i == 0 {
+				return decodePlaces(places, &sets[at-low])
+			}
+			var other rangeSet
+			err := decodePlaces(places, &other)
+			sets[at-low].and(&other)
+			return err
+		})
+	}
+	if err := p.run(ctx, r.store.reads); err != nil {
+		return nil, translate("read postings", err)
+	}
+	for i := range sets {
+		if met[i] < len(terms) {
+			sets[i] = rangeSet{}
+		}
+	}
+	return sets, nil
+}
+
+// amongPosted keeps the positions, which descend, that match a term with postings.
+func (r *reading) amongPosted(ctx context.Context, term audit.Term, positions []int64) ([]int64, error) {
+	var ranges []int64
+	for _, position := range positions {
+		if at := position / rangeSize; len(ranges) == 0 || ranges[len(ranges)-1] != at {
+			ranges = append(ranges, at)
+		}
+	}
+	if len(ranges) == 0 {
+		return nil, nil
+	}
+	var p pipeline
+	p.in(ctx, r.organization)
+	queries.PostingMany(ctx, &p, []db.PostingManyParams{{
+		Organization: r.organization, Field: postedField(term.Column), Value: term.Value, Ranges: ranges,
+	}})
+	sets := make(map[int64]*rangeSet, len(ranges))
+	eachPosting(&p, func(at int64, places []byte) error {
+		sets[at] = &rangeSet{}
+		return decodePlaces(places, sets[at])
+	})
+	if err := p.run(ctx, r.store.reads); err != nil {
+		return nil, translate("read postings", err)
+	}
+	return slices.DeleteFunc(positions, func(position int64) bool {
+		set := sets[position/rangeSize]
+		place := position % rangeSize
+		return set == nil || set[place>>6]&(1<<(place&63)) == 0
+	}), nil
+}
+
+// walkIndex walks the positions of the first term, newest first, and hands on those that
+// all other terms match too, until done.
+func (r *reading) walkIndex(ctx context.Context, terms []audit.Term, span audit.Span, add func([]int64), done func() bool) error {
+	for span.Len() > 0 {
+		chunk, err := r.termPositions(ctx, terms[0], span, driverChunk)
+		if err != nil || len(chunk) == 0 {
+			return err
+		}
+		span = span.Below(chunk[len(chunk)-1])
+		last := len(chunk) < driverChunk
+		for _, term := range terms[1:] {
+			if len(chunk) == 0 {
+				break
+			}
+			if chunk, err = r.among(ctx, term, chunk); err != nil {
+				return err
+			}
+		}
+		add(chunk)
+		if done() || last {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (r *reading) column(term audit.Term) column {
+	if term.Column == audit.BySearch {
+		return r.searched
+	}
+	return columnOf(term)
+}
+
+func (r *reading) termPositions(ctx context.Context, term audit.Term, span audit.Span, limit int64) ([]int64, error) {
+	var p pipeline
+	p.in(ctx, r.organization)
+	positions := r.column(term).positions(ctx, &p, pageArgs{r.organization, term.Value, span.Low, span.High, 0, limit})
+	err := p.run(ctx, r.store.reads)
+	return *positions, translate("find positions", err)
+}
+
+// among keeps the positions, which descend, that match the term. Where they lie dense
+// the term's own positions in their range are read and merged, which costs an index entry
+// each; elsewhere each position is looked up, which costs a descent each.
+func (r *reading) among(ctx context.Context, term audit.Term, positions []int64) ([]int64, error) {
+	span := audit.Span{Low: positions[len(positions)-1], High: positions[0] + 1}
+	if span.Len() <= denseRange*int64(len(positions)) {
+		matching, err := r.termPositions(ctx, term, span, span.Len())
+		return common(positions, matching), err
+	}
+	var p pipeline
+	p.in(ctx, r.organization)
+	kept := r.column(term).among(ctx, &p, amongArgs{positions, r.organization, term.Value})
+	err := p.run(ctx, r.store.reads)
+	return *kept, translate("intersect positions", err)
+}
+
+// denseRange is how many positions of a range are read rather than one looked up.
+const denseRange = 16
+
+// common merges two descending lists into what both hold.
+func common(a, b []int64) []int64 {
+	var both []int64
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] > b[0]:
+			a = a[1:]
+		case a[0] < b[0]:
+			b = b[1:]
+		default:
+			both = append(both, a[0])
+			a, b = a[1:], b[1:]
+		}
+	}
+	return both
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+
+	"ocore.dev/audit/gen/db"
+	"ocore.dev/audit/internal/audit"
+)
+
+// reading is a filter over one state of one trail. Its terms have postings below sealed
+// where posted says so; everything else is found by index.
+type reading struct {
+	store        *Store
+	organization string
+	terms        []audit.Term
+	posted       []bool // of each term
+	sealed       int64  // positions below are in postings, for terms that have them
+	span         audit.Span
+	window       audit.Window
+	searched     column // how the search term is looked for, if there is one
+}
+
+// Find implements [audit.Store].
+func (s *Store) Find(ctx context.Context, organization string, f audit.Filter, w audit.Window) (audit.Found, error) {
+	r := &reading{store: s, organization: organization, terms: f.Terms(), window: w}
+	found := audit.Found{}
+	var err error
+	if found.Size, err = r.begin(ctx, f); err != nil {
+		return found, err
+	}
+	if w.RestOnly {
+		r.span = r.span.Below(w.Below)
+	}
+	switch {
+	case r.span.Len() == 0:
+	case len(r.terms) == 0:
+		found.Total, found.Positions = r.span.Len(), r.span.Below(w.Below).Descending(w.Offset, w.Limit)
+	case len(r.terms) > 1:
+		found.Total, found.Positions, err = r.combination(ctx)
+	case r.terms[0].Column == audit.BySearch:
+		found.Total, found.Positions, err = r.search(ctx)
+	case r.posted[0]:
+		found.Total, found.Positions, err = r.byPostings(ctx)
+	default:
+		found.Total, found.Positions, err = r.byIndex(ctx)
+	}
+	return found, err
+}
+
+// begin reads the head before it looks up dates, so that they are found in at least the
+// state that the size fixes, and bounds what they find by it.
+func (r *reading) begin(ctx context.Context, f audit.Filter) (size int64, err error) {
+	var p pipeline
+	p.in(ctx, r.organization)
+	head := many(&p, queries.HeadGet(ctx, &p, []string{r.organization}).Query)
+	var from, after *[]int64
+	if !f.From.IsZero() {
+		from = many(&p, queries.PositionFrom(ctx, &p, []db.PositionFromParams{{Organization: r.organization, At: f.From}}).Query)
+	}
+	if !f.To.IsZero() {
+		after = many(&p, queries.PositionAfter(ctx, &p, []db.PositionAfterParams{{Organization: r.organization, At: f.To}}).Query)
+	}
+	states := make([]*[]db.PostingStateRow, len(r.terms))
+	for i, term := range r.terms {
+		states[i] = many(&p, queries.PostingState(ctx, &p, []db.PostingStateParams{{
+			Organization: r.organization, Field: postedField(term.Column), Value: term.Value,
+		}}).Query)
+	}
+	if err := p.run(ctx, r.store.reads); err != nil {
+		return 0, translate("begin a reading", err)
+	}
+	size = sizeOf(*head, r.window.Size)
+	r.span = audit.Span{High: size}
+	if from != nil {
+		r.span.Low = firstOr(*from, size)
+	}
+	if after != nil {
+		r.span.High = firstOr(*after, size)
+	}
+	r.posted, r.sealed = postedOf(states)
+	return size, nil
+}
+
+// postedOf says which terms have postings, and up to where all of these are complete: the
+// builder may go on between one statement and the next.
+func postedOf(states []*[]db.PostingStateRow) (posted []bool, sealed int64) {
+	posted = make([]bool, len(states))
+	for i, state := range states {
+		if len(*state) == 0 {
+			return make([]bool, len(states)), 0
+		}
+		built := rangeSize * (*state)[0].Ranges
+		if posted[i] = (*state)[0].Posted; i == 0 || built < sealed {
+			sealed = built
+		}
+	}
+	return posted, sealed
+}
+
+func firstOr(positions []int64, size int64) int64 {
+	if len(positions) == 0 {
+		return size
+	}
+	return min(positions[0], size)
+}
+
+// byIndex serves a value that is rare, or whose trail is short.
+func (r *reading) byIndex(ctx context.Context) (int64, []int64, error) {
+	term, w, listed := r.terms[0], r.window, r.span.Below(r.window.Below)
+	var p pipeline
+	p.in(ctx, r.organization)
+	total := columnOf(term).count(ctx, &p, spanArgs{r.organization, term.Value, r.span.Low, r.span.High})
+	positions := columnOf(term).positions(ctx, &p, pageArgs{r.organization, term.Value, listed.Low, listed.High, min(w.Offset, maxSkip), w.Limit})
+	err := p.run(ctx, r.store.reads)
+	return *total, *positions, translate("find entries", err)
+}
+
+// byPostings serves a frequent value: ranks by postings, and the tail that has none yet
+// by index. It makes one round trip, and one more when the page lies in built history.
+func (r *reading) byPostings(ctx context.Context) (int64, []int64, error) {
+	term, w := r.terms[0], r.window
+	p := posted{term, r.sealed}
+	high := r.span.Below(w.Below).High // what is listed ends here
+	tail, listed := r.span.From(r.sealed), r.span.From(r.sealed).Below(w.Below)
+
+	var q pipeline
+	q.in(ctx, r.organization)
+	ends := []int64{min(r.span.Low, r.sealed), min(r.span.High, r.sealed), min(high, r.sealed)}
+	found := make([]*[]db.PostingUpToRow, len(ends))
+	for i, end := range ends {
+		if end > 0 && (i == 0 || end != ends[i-1]) {
+			found[i] = p.rankRow(ctx, &q, r.organization, end)
+		}
+	}
+	tailTotal, recent := new(int64), &[]int64{}
+	if tail.Len() > 0 {
+		tailTotal = columnOf(term).count(ctx, &q, spanArgs{r.organization, term.Value, tail.Low, tail.High})
+	}
+	tailListed := tailTotal
+	if listed != tail {
+		tailListed = columnOf(term).count(ctx, &q, spanArgs{r.organization, term.Value, listed.Low, listed.High})
+	}
+	if listed.Len() > 0 {
+		recent = columnOf(term).positions(ctx, &q, pageArgs{r.organization, term.Value, listed.Low, listed.High, min(w.Offset, maxSkip), w.Limit})
+	}
+	if err := q.run(ctx, r.store.reads); err != nil {
+		return 0, nil, translate("find entries", err)
+	}
+	ranks := make([]int64, len(ends))
+	for i, end := range ends {
+		if found[i] == nil {
+			if i > 0 && end > 0 {
+				ranks[i] = ranks[i-1]
+			}
+			continue
+		}
+		var err error
+		if ranks[i], err = rank(*found[i], end); err != nil {
+			return 0, nil, err
+		}
+	}
+	total := ranks[1] - ranks[0] + *tailTotal
+	positions := *recent
+	upto := ranks[2] - max(0, w.Offset-*tailListed)
+	above := max(ranks[0], upto-(w.Limit-int64(len(positions))))
+	older, err := r.store.byRank(ctx, r.organization, p, above, upto)
+	return total, append(positions, older...), err
+}

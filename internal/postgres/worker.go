@@ -1,0 +1,130 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"ocore.dev/audit/gen/db"
+)
+
+// WorkerOptions are what a Worker needs to know. Zero values take the defaults.
+type WorkerOptions struct {
+	URL       string        // the worker's login
+	Pause     time.Duration // between looks for work; default 2 s
+	PostFrom  int64         // entries of a value from which on it gets postings; default 4,096
+	Log       *slog.Logger
+	Statement time.Duration // time-out of any one statement; default 30 s
+}
+
+// Worker builds postings from history that is complete. Any number may work on one
+// database: each takes trails that no other is at. Without one, answers are right and
+// slower.
+type Worker struct {
+	pool     *pgxpool.Pool
+	log      *slog.Logger
+	pause    time.Duration
+	postFrom int64
+}
+
+// OpenWorker connects as the worker role. It doesn't wait for the database.
+func OpenWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
+	options := Options{URL: o.URL, StatementTimeout: o.Statement, Log: o.Log}.withDefaults()
+	pool, err := options.pool(ctx, "ocore-audit worker", 1)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{pool: pool, log: options.Log, pause: o.Pause, postFrom: o.PostFrom}
+	if w.pause == 0 {
+		w.pause = 2 * time.Second
+	}
+	if w.postFrom == 0 {
+		w.postFrom = 4096
+	}
+	return w, nil
+}
+
+// Close disconnects.
+func (w *Worker) Close() { w.pool.Close() }
+
+// CheckWorking fails unless the login can do the worker's work.
+func (w *Worker) CheckWorking(ctx context.Context) error {
+	var member bool
+	err := w.pool.QueryRow(ctx, "SELECT pg_has_role(session_user, '"+WorkerRole+"', 'USAGE') AND NOT pg_has_role(session_user, '"+ServingRole+"', 'MEMBER')").Scan(&member)
+	if err != nil {
+		return translate("check the worker's role", err)
+	}
+	if !member {
+		return fmt.Errorf("the login of WORKER_DATABASE_URL is not fit to work: use one that is only a member of %s", WorkerRole)
+	}
+	return nil
+}
+
+// Run builds what there is to build until ctx ends. Faults are logged and tried again.
+func (w *Worker) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if _, err := w.Build(ctx); err != nil && ctx.Err() == nil {
+			w.log.LogAttrs(ctx, slog.LevelWarn, "postings were not built; answers are right and slower meanwhile", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(w.pause):
+		}
+	}
+}
+
+// Build builds every range that is complete, and returns how many it built.
+func (w *Worker) Build(ctx context.Context) (ranges int, err error) {
+	organizations, err := queries.TrailsToPost(ctx, w.pool)
+	if err != nil {
+		return 0, translate("look for ranges to build", err)
+	}
+	for _, organization := range organizations {
+		for {
+			built, err := w.buildSome(ctx, organization)
+			ranges += built
+			if err != nil {
+				return ranges, err
+			}
+			if built < rangesPerTransaction {
+				break
+			}
+		}
+	}
+	return ranges, nil
+}
+
+// rangesPerTransaction bounds what a fault undoes.
+const rangesPerTransaction = 16
+
+// buildSome builds up to so many ranges of a trail in one transaction; none while another
+// worker is at that trail.
+func (w *Worker) buildSome(ctx context.Context, organization string) (built int, err error) {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		b := &builder{tx: tx, organization: organization, postFrom: w.postFrom}
+		from, to, err := b.lock(ctx)
+		if err != nil {
+			return err
+		}
+		for at := from; at < min(to, from+rangesPerTransaction); at++ {
+			if err := b.build(ctx, at); err != nil {
+				return err
+			}
+			built++
+		}
+		if built == 0 {
+			return nil
+		}
+		var p pipeline
+		exec(&p, queries.ProgressAdvance(ctx, &p, []db.ProgressAdvanceParams{{Organization: organization, Ranges: from + int64(built)}}).Exec)
+		return p.run(ctx, tx)
+	})
+	if err != nil {
+		return 0, translate("build postings of "+organization, err)
+	}
+	return built, nil
+}
