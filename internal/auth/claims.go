@@ -60,6 +60,12 @@ func (i trusted) checkTimes(c *claims, now int64) {
 	}
 }
 
+// expiry is when a token whose claims were checked is refused.
+func expiry(members map[string]json.RawMessage) time.Time {
+	c := &claims{members: members}
+	return time.Unix(c.seconds("exp")+skew, 0)
+}
+
 func (i trusted) checkAudience(c *claims) {
 	if audiences := c.textOrTexts("aud"); i.Audience != "" && !slices.Contains(audiences, i.Audience) {
 		c.fail("aud", "doesn't contain the configured audience")

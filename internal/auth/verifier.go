@@ -11,13 +11,14 @@ import (
 	"ocore.dev/audit/internal/audit"
 )
 
-// Verifier authenticates calls by the tokens of the issuers that it trusts. It never
-// changes and opens no connection, so any number of goroutines may share it; to change
-// keys, make another.
+// Verifier authenticates calls by the tokens of the issuers that it trusts. It opens no
+// connection and its trust never changes, so any number of goroutines may share it; to
+// change keys, make another.
 type Verifier struct {
-	issuers map[string]trusted // by iss; "" alone stands for any
-	now     func() time.Time
-	ignored []string
+	issuers  map[string]trusted // by iss; "" alone stands for any
+	now      func() time.Time
+	ignored  []string
+	verified *verified
 }
 
 // trusted is an [Issuer] whose settings were checked, with its keys.
@@ -35,7 +36,7 @@ func NewVerifier(issuers []Issuer, now func() time.Time) (*Verifier, error) {
 	if err := checkIssuers(issuers); err != nil {
 		return nil, err
 	}
-	v := &Verifier{issuers: map[string]trusted{}, now: now}
+	v := &Verifier{issuers: map[string]trusted{}, now: now, verified: newVerified()}
 	for n, issuer := range issuers {
 		trust, err := issuer.load()
 		if err != nil {
@@ -81,6 +82,7 @@ func (i Issuer) load() (trusted, error) {
 // The token is a compact JWS of at most 8 KB, of an algorithm and a type that its issuer
 // may use, signed with that issuer's key; "exp" and "sub" are required, clocks may differ
 // by 30 seconds, and every claim that is read must have its type (RFC 8725, section 3).
+// What was verified is remembered for up to a minute.
 //
 // The context is for key sources that have to ask somebody; files don't.
 //
@@ -117,6 +119,10 @@ func bearer(authorization []string) (string, error) {
 }
 
 func (v *Verifier) verify(compact string) (audit.Principal, error) {
+	now := v.now()
+	if principal, known := v.verified.get(compact, now); known {
+		return principal, nil
+	}
 	t, err := parseToken(compact)
 	if err != nil {
 		return audit.Principal{}, err
@@ -132,7 +138,11 @@ func (v *Verifier) verify(compact string) (audit.Principal, error) {
 	if err := verifySignature(t, k); err != nil {
 		return audit.Principal{}, err
 	}
-	return issuer.principal(t.claims, v.now())
+	principal, err := issuer.principal(t.claims, now)
+	if err == nil {
+		v.verified.put(compact, principal, now, expiry(t.claims))
+	}
+	return principal, err
 }
 
 // issuer finds whom the token names. That choice is not verified yet, and needn't be:
