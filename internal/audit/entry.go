@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,7 +63,8 @@ type Row struct {
 // AppendJSON appends the entry as the API shows it.
 func (r Row) AppendJSON(dst []byte) []byte {
 	dst = append(dst, r.Text[:len(r.Text)-1]...)
-	dst = fmt.Appendf(dst, `,"position":%d,"createdAt":"`, r.Position)
+	dst = strconv.AppendInt(append(dst, `,"position":`...), r.Position, 10)
+	dst = append(dst, `,"createdAt":"`...)
 	dst = r.CreatedAt.UTC().AppendFormat(dst, TimeFormat)
 	return append(dst, `"}`...)
 }

@@ -9,9 +9,13 @@ import (
 // MaxExport is the most entries that one export holds; a cursor goes on from there.
 const MaxExport = 10_000
 
-// exportChunk is how many entries an export holds in memory at once: at their largest,
-// 16 MiB.
-const exportChunk = 64
+// An export holds so many entries in memory at once: few until it is seen how large they
+// are, then about half a megabyte of them, and at their largest 16 MiB.
+const (
+	firstChunk   = 64
+	chunkEntries = 1024
+	chunkBytes   = 512 << 10
+)
 
 // Export is a reading of up to [MaxExport] entries, newest first, from one state of the
 // trail, in chunks.
@@ -23,6 +27,7 @@ type Export struct {
 	service      *Service
 	organization string
 	positions    []int64
+	chunk        int // entries of the next one
 }
 
 // Export begins an export. It is recorded in the admin trail before this returns; when
@@ -39,7 +44,7 @@ func (s *Service) Export(ctx context.Context, organization string, by Principal,
 	if found.Size < walk.Size {
 		return nil, errCursor
 	}
-	export := &Export{Total: found.Total, Count: len(found.Positions), service: s, organization: organization, positions: found.Positions}
+	export := &Export{Total: found.Total, Count: len(found.Positions), service: s, organization: organization, positions: found.Positions, chunk: firstChunk}
 	if export.Total > int64(export.Count) {
 		export.Next = walk.after(found, int64(export.Count))
 	}
@@ -48,12 +53,18 @@ func (s *Service) Export(ctx context.Context, organization string, by Principal,
 
 // Chunk reads the next entries, none at the end.
 func (e *Export) Chunk(ctx context.Context) ([]Row, error) {
-	chunk := e.positions[:min(exportChunk, len(e.positions))]
+	chunk := e.positions[:min(e.chunk, len(e.positions))]
 	e.positions = e.positions[len(chunk):]
 	if len(chunk) == 0 {
 		return nil, nil
 	}
-	return e.service.store.Rows(ctx, e.organization, chunk)
+	rows, err := e.service.store.Rows(ctx, e.organization, chunk)
+	size := 1
+	for _, row := range rows {
+		size += len(row.Text)
+	}
+	e.chunk = min(max(firstChunk, len(rows)*chunkBytes/size), chunkEntries)
+	return rows, err
 }
 
 // recordExport writes who took what out of the trail.

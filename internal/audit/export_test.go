@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func chunks(t *testing.T, e *audit.Export) []int64 {
 	var positions []int64
 	for {
 		rows, err := e.Chunk(t.Context())
-		if err != nil || len(rows) > 500 {
+		if err != nil || len(rows) > 1024 {
 			t.Fatalf("a chunk of %d, %v", len(rows), err)
 		}
 		if len(rows) == 0 {
@@ -168,5 +169,24 @@ func TestAChunkThatCannotBeReadIsAnError(t *testing.T) {
 	m.fail = "rows acme"
 	if _, err := export.Chunk(t.Context()); !errors.Is(err, audit.ErrUnavailable) {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// A chunk is as many entries as half a megabyte holds, whatever their size.
+func TestChunksFollowTheSizeOfEntries(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int{10: 1024, 1000: 484, 100_000: 64} {
+		m := newMemory()
+		m.keep(t, "acme", 2000, audit.Draft{ID: "x", Action: "a", ResourceType: "b", AfterState: fmt.Appendf(nil, `{"a":"%s"}`, strings.Repeat("x", size))})
+		export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.Filter{}, "", "json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []int{64, want} {
+			rows, err := export.Chunk(t.Context())
+			if err != nil || len(rows) != want {
+				t.Errorf("entries of about %d bytes: a chunk of %d, want %d, %v", size, len(rows), want, err)
+			}
+		}
 	}
 }

@@ -120,7 +120,7 @@ func (c *committer) transaction(requests []*request) (failed error) {
 	if err := c.heads.ensure(ctx, c.pool, grown); err != nil {
 		return translate("make heads", err)
 	}
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error { return extend(ctx, tx, grown) })
+	err := c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return extend(ctx, conn, grown) })
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.heads.forget(grown) // the database was restored under us
 	}
@@ -136,11 +136,17 @@ func (c *committer) transaction(requests []*request) (failed error) {
 }
 
 // extend locks the trails and learns what they hold, places the new entries in Go, and
-// writes them: two round trips for any number of organizations, a third when a tile is
-// finished. The heads are locked in one order everywhere, so that instances can't
-// deadlock.
-func extend(ctx context.Context, tx pgx.Tx, grown []*growth) error {
+// writes them, in a transaction that travels with its statements: two round trips for any
+// number of organizations, a third when a tile is finished. The heads are locked in one
+// order everywhere, so that instances can't deadlock.
+func extend(ctx context.Context, conn *pgxpool.Conn, grown []*growth) (err error) {
+	defer func() {
+		if err != nil || conn.Conn().PgConn().TxStatus() != 'I' {
+			undo(ctx, conn)
+		}
+	}()
 	var lock pipeline
+	lock.control("BEGIN")
 	locked := make([]func() (db.HeadLockRow, []db.EntryKnownRow), len(grown))
 	for i, g := range grown {
 		lock.in(ctx, g.organization)
@@ -148,7 +154,7 @@ func extend(ctx context.Context, tx pgx.Tx, grown []*growth) error {
 		known := many(&lock, queries.EntryKnown(ctx, &lock, []db.EntryKnownParams{{Organization: g.organization, Ids: g.ids()}}).Query)
 		locked[i] = func() (db.HeadLockRow, []db.EntryKnownRow) { return *head, *known }
 	}
-	if err := lock.run(ctx, tx); err != nil {
+	if err := lock.run(ctx, conn); err != nil {
 		return err
 	}
 	var missing, write pipeline
@@ -159,7 +165,7 @@ func extend(ctx context.Context, tx pgx.Tx, grown []*growth) error {
 		g.readTiles(ctx, &missing)
 	}
 	if len(missing.reads) > 0 {
-		if err := missing.run(ctx, tx); err != nil {
+		if err := missing.run(ctx, conn); err != nil {
 			return err
 		}
 	}
@@ -169,10 +175,25 @@ func extend(ctx context.Context, tx pgx.Tx, grown []*growth) error {
 		}
 	}
 	if len(write.reads) == 0 {
-		return nil
+		return nil // known or refused, all of it
 	}
-	return write.run(ctx, tx)
+	write.control("COMMIT")
+	return write.run(ctx, conn)
 }
+
+// undo ends a transaction that stored nothing. A connection that can't is closed by its
+// pool, which ends it too.
+func undo(ctx context.Context, conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	_, _ = conn.Exec(ctx, "ROLLBACK")
+}
+
+// undoTimeout is how long a connection may take to give up its locks.
+const undoTimeout = 5 * time.Second
 
 // growths sorts requests by organization, each organization's in the order of arrival.
 func growths(requests []*request) []*growth {

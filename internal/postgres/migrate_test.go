@@ -136,6 +136,7 @@ func TestProvisioningAgainKeepsWhatIsThere(t *testing.T) {
 	names := postgres.Own{
 		Name: beside.Name + "_own", Owner: beside.Name + "_owner", OwnerPassword: `it's "\ secret`,
 		Serving: beside.Name + "_serving", ServingPassword: `$$'; DROP TABLE heads; --`,
+		Worker: beside.Name + "_worker", WorkerPassword: `%s'`,
 	}
 	url := func(user, password string) string {
 		config := testkit.Connect(t, beside.SuperuserURL).Config()
@@ -152,7 +153,7 @@ func TestProvisioningAgainKeepsWhatIsThere(t *testing.T) {
 		if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+names.Name+" WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
-		dropRoles(t, beside.SuperuserURL, names.Serving, names.Owner)
+		dropRoles(t, beside.SuperuserURL, names.Serving, names.Worker, names.Owner)
 	})
 	for i := range 2 {
 		if err := postgres.Provision(t.Context(), beside.SuperuserURL, url(names.Owner, names.OwnerPassword), names); err != nil {
@@ -165,6 +166,14 @@ func TestProvisioningAgainKeepsWhatIsThere(t *testing.T) {
 		if r := mustAppend(t, store, "acme", plain(t, "entry", 2)...); r[1].Existing != (i == 1) {
 			t.Errorf("time %d: %+v", i, r[1])
 		}
+		worker, err := postgres.OpenWorker(t.Context(), postgres.WorkerOptions{URL: url(names.Worker, names.WorkerPassword)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := worker.CheckWorking(t.Context()); err != nil {
+			t.Error(err)
+		}
+		worker.Close()
 		store.Close()
 		names.ServingPassword += " changed"
 	}

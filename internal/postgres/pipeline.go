@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,6 +38,18 @@ func (p *pipeline) SendBatch(_ context.Context, b *pgx.Batch) pgx.BatchResults {
 // in sets the organization for the statements that follow.
 func (p *pipeline) in(ctx context.Context, organization string) {
 	exec(p, queries.OrganizationSet(ctx, p, []string{organization}).Exec)
+}
+
+// control queues BEGIN or COMMIT. A COMMIT that PostgreSQL turned into a ROLLBACK fails.
+func (p *pipeline) control(statement string) {
+	p.batch.Queue(statement)
+	p.reads = append(p.reads, func() error {
+		tag, err := p.results.Exec()
+		if err == nil && tag.String() != statement {
+			err = fmt.Errorf("%s ended in %s", statement, tag)
+		}
+		return err
+	})
 }
 
 // run sends what was gathered and reads every result; it returns the first error.
