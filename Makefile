@@ -28,6 +28,10 @@ test: ## Run every test; needs Go and PostgreSQL alone
 race: ## Run the tests of everything concurrent under the race detector
 	$(GO) test -race ./internal/audit ./internal/auth ./internal/postgres ./internal/httpapi
 
+.PHONY: totals
+totals: ## Compare totals and pages with counts for half an hour, under writes and kills
+	$(GO) test ./internal/postgres -run TestTotalsEqualCounts -v -timeout 40m -totals 30m
+
 .PHONY: generate
 generate: ## Regenerate everything under gen/ from openapi.yaml and sql/
 	$(GO) tool oapi-codegen -config gen/api/oapi-codegen.yaml openapi.yaml

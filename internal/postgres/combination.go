@@ -70,15 +70,19 @@ func (r *reading) combination(ctx context.Context) (int64, []int64, error) {
 	known := r.store.counts.get(r)
 	if known.high == r.span.Low { // nothing is known: one walk serves both
 		page.counting = true
-		err := r.walk(ctx, r.span, &page)
-		return r.store.counts.put(r, page.total), page.listed, err
+		if err := r.walk(ctx, r.span, &page); err != nil {
+			return 0, nil, err // a part of a total must not be remembered
+		}
+		return r.store.counts.put(r, page.total), page.listed, nil
 	}
 	fresh := tally{counting: true}
 	if err := r.walk(ctx, r.span.From(known.high), &fresh); err != nil {
 		return 0, nil, err
 	}
-	err := r.walk(ctx, r.span.Below(w.Below), &page)
-	return r.store.counts.put(r, known.total+fresh.total), page.listed, err
+	if err := r.walk(ctx, r.span.Below(w.Below), &page); err != nil {
+		return 0, nil, err
+	}
+	return r.store.counts.put(r, known.total+fresh.total), page.listed, nil
 }
 
 // walk hands the matches of the span to t, newest first.
