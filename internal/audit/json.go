@@ -384,31 +384,47 @@ func members(object []byte) []member {
 
 // valueLength is the length of the value that compact JSON begins with.
 func valueLength(src []byte) int {
-	depth, inString := 0, false
+	depth := 0
 	for i := 0; i < len(src); i++ {
-		switch c := src[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-			if !inString && depth == 0 {
-				return i + 1
+		switch c := src[i]; c {
+		case '"':
+			if i += stringLength(src[i:]) - 1; depth == 0 {
+				return min(i+1, len(src))
 			}
-		case inString:
-		case c == '{' || c == '[':
+		case '{', '[':
 			depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			if depth == 0 {
 				return i
 			}
 			if depth--; depth == 0 {
 				return i + 1
 			}
-		case c == ',' && depth == 0:
-			return i
+		case ',':
+			if depth == 0 {
+				return i
+			}
 		}
 	}
 	return len(src)
+}
+
+// stringLength is the length of the string that src begins with, all of src where it has
+// no end.
+func stringLength(src []byte) int {
+	for at := 1; ; {
+		quote := bytes.IndexByte(src[min(at, len(src)):], '"')
+		if quote < 0 {
+			return len(src)
+		}
+		escapes := 0
+		for at += quote; src[at-1-escapes] == '\\'; {
+			escapes++
+		}
+		if at++; escapes%2 == 0 {
+			return at
+		}
+	}
 }
 
 // unquote decodes a JSON string that was scanned before.
@@ -435,17 +451,21 @@ const hexDigits = "0123456789abcdef"
 // only the quote, the backslash and control characters are escaped.
 func AppendString(dst []byte, value string) []byte {
 	dst = append(dst, '"')
+	plain := 0 // where what needs no escape begins
 	for i := 0; i < len(value); i++ {
 		c := value[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, value[plain:i]...)
+		plain = i + 1
 		if short := strings.IndexByte("\"\\\b\f\n\r\t", c); short >= 0 {
 			dst = append(dst, '\\', `"\bfnrt`[short])
-		} else if c < 0x20 {
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		} else {
-			dst = append(dst, c)
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	return append(dst, '"')
+	return append(append(dst, value[plain:]...), '"')
 }
 
 // appendMember appends a string member to an object that is still open.
