@@ -67,7 +67,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	if err := checkPath(inner); err != nil {
 		return nil, err
 	}
-	if err := op.validateParameters(inner, route, pathValues); err != nil {
+	if err := validateParameters(inner, route, pathValues); err != nil {
 		return nil, err
 	}
 	admitted, location := *r, *r.URL // nobody else has the request's headers; they may be shared
@@ -173,35 +173,29 @@ func printable(name string) string {
 // validateParameters holds path and query against the document. Bounds are on what is
 // meant, so path values are unescaped first. Only what was sent is looked at: everything
 // but path values is optional.
-func (o operation) validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string) error {
-	if len(pathValues) == 0 && r.URL.RawQuery == "" && len(r.Header.Values("X-Org-Slug")) == 0 {
-		return nil
+func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string) error {
+	input := &openapi3filter.RequestValidationInput{
+		Request: r, PathParams: pathValues, QueryParams: r.URL.Query(), Route: route, Options: parameterOptions,
 	}
-	meant := make(map[string]string, len(pathValues))
 	for name, escaped := range pathValues {
-		meant[name], _ = url.PathUnescape(escaped) // it can: net/http did
+		pathValues[name], _ = url.PathUnescape(escaped) // it can: net/http did
 	}
-	query := r.URL.Query()
-	sent, asked := *route, *route.Operation
-	asked.Parameters = slices.DeleteFunc(slices.Clone(asked.Parameters), func(p *openapi3.ParameterRef) bool {
-		return p.Value.In == openapi3.ParameterInQuery && !query.Has(p.Value.Name)
-	})
-	sent.Operation = &asked
-	route = &sent
-	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
-		Request: r, PathParams: meant, QueryParams: query, Route: route,
-		Options: &openapi3filter.Options{
-			ExcludeRequestBody:  true, // read and checked by us, after the parameters
-			AuthenticationFunc:  openapi3filter.NoopAuthenticationFunc,
-			SkipSettingDefaults: true,
-		},
-	})
-	var bad *openapi3filter.RequestError
-	if errors.As(err, &bad) && bad.Parameter != nil {
-		return audit.BadParameter(bad.Parameter.Name, "%s %s", bad.Parameter.Name, takes(bad.Parameter.Schema.Value))
+	for _, reference := range route.Operation.Parameters {
+		p := reference.Value
+		if p.In == openapi3.ParameterInQuery && !input.QueryParams.Has(p.Name) {
+			continue
+		}
+		var bad *openapi3filter.RequestError
+		if err := openapi3filter.ValidateParameter(r.Context(), input, p); errors.As(err, &bad) && bad.Parameter != nil {
+			return audit.BadParameter(p.Name, "%s %s", p.Name, takes(p.Schema.Value))
+		} else if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
+
+var parameterOptions = &openapi3filter.Options{SkipSettingDefaults: true}
 
 // isJSON accepts application/json in any spelling, in UTF-8.
 func isJSON(contentType string) bool {
