@@ -3,7 +3,6 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"ocore.dev/audit/internal/audit"
@@ -12,8 +11,11 @@ import (
 // The answers implement the generated Visit methods, so that stored bytes go out as
 // they are instead of through structs and an encoder.
 
+// jsonType is shared by all answers: nobody changes a header's values in place.
+var jsonType = []string{"application/json"}
+
 func writeJSON(w http.ResponseWriter, status int, body []byte) error {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header()["Content-Type"] = jsonType
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, err := w.Write(body)
@@ -21,16 +23,16 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) error {
 }
 
 // nextLink is the target of rel="next", or "" on the last page. It repeats what shapes
-// the page; the cursor carries the filter.
-func nextLink[T string | int64](path, cursor, parameter string, value T) string {
-	if cursor == "" {
+// the page, if it was sent; the cursor carries the filter. None of it needs escaping: a
+// cursor is base64url, a value a number or a format.
+func nextLink(path, cursor, parameter, value string) string {
+	switch {
+	case cursor == "":
 		return ""
+	case value == "" || value == "0":
+		return "<" + path + "?cursor=" + cursor + `>; rel="next"`
 	}
-	query := url.Values{"cursor": {cursor}}
-	if shown := fmt.Sprint(value); shown != "" && shown != "0" {
-		query.Set(parameter, shown)
-	}
-	return "<" + path + "?" + query.Encode() + `>; rel="next"`
+	return "<" + path + "?cursor=" + cursor + "&" + parameter + "=" + value + `>; rel="next"`
 }
 
 func setLink(w http.ResponseWriter, next string) {
@@ -53,7 +55,13 @@ func appendNext(dst []byte, cursor string) []byte {
 	if cursor == "" {
 		return dst
 	}
-	return fmt.Appendf(dst, `,"nextCursor":%q`, cursor) // base64url: nothing to escape
+	dst = append(append(dst, `,"nextCursor":"`...), cursor...) // base64url: nothing to escape
+	return append(dst, '"')
+}
+
+func appendNumber(dst []byte, name string, value int64) []byte {
+	dst = append(append(dst, `,"`...), name...)
+	return strconv.AppendInt(append(dst, `":`...), value, 10)
 }
 
 // rowsSize is enough for the rows' text and what is appended to each.
@@ -73,7 +81,9 @@ type listAnswer struct {
 func (a *listAnswer) write(w http.ResponseWriter) error {
 	body := append(make([]byte, 0, rowsSize(a.list.Rows)), `{"items":[`...)
 	body = appendRows(body, a.list.Rows)
-	body = fmt.Appendf(body, `],"page":%d,"perPage":%d,"total":%d`, a.list.Page, a.list.PerPage, a.list.Total)
+	body = appendNumber(append(body, ']'), "page", a.list.Page)
+	body = appendNumber(body, "perPage", a.list.PerPage)
+	body = appendNumber(body, "total", a.list.Total)
 	setLink(w, a.next)
 	return writeJSON(w, http.StatusOK, append(appendNext(body, a.list.Next), '}'))
 }
@@ -92,7 +102,7 @@ type adminListAnswer struct {
 func (a *adminListAnswer) VisitListAdminAuditLogsResponse(w http.ResponseWriter) error {
 	body := append(make([]byte, 0, rowsSize(a.list.Rows)), `{"logs":[`...)
 	body = appendRows(body, a.list.Rows)
-	body = fmt.Appendf(body, `],"total":%d`, a.list.Total)
+	body = appendNumber(append(body, ']'), "total", a.list.Total)
 	setLink(w, a.next)
 	return writeJSON(w, http.StatusOK, append(appendNext(body, a.list.Next), '}'))
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"strconv"
 
 	"ocore.dev/audit/gen/api"
 	"ocore.dev/audit/internal/audit"
@@ -39,7 +40,7 @@ func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perP
 	if err != nil {
 		return nil, err
 	}
-	return &listAnswer{list: list, next: nextLink(c.path, list.Next, "per_page", perPage)}, nil
+	return &listAnswer{list: list, next: nextLink(c.path, list.Next, "per_page", strconv.FormatInt(perPage, 10))}, nil
 }
 
 func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditLogsRequestObject) (api.ListAdminAuditLogsResponseObject, error) {
@@ -50,7 +51,7 @@ func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditL
 	if err != nil {
 		return nil, err
 	}
-	return &adminListAnswer{list: list, next: nextLink(callOf(ctx).path, list.Next, "limit", limit)}, nil
+	return &adminListAnswer{list: list, next: nextLink(callOf(ctx).path, list.Next, "limit", strconv.FormatInt(limit, 10))}, nil
 }
 
 func (h *handlers) GetAuditLog(ctx context.Context, r api.GetAuditLogRequestObject) (api.GetAuditLogResponseObject, error) {

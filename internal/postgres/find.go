@@ -52,7 +52,7 @@ func (s *Store) Find(ctx context.Context, organization string, f audit.Filter, w
 func (r *reading) begin(ctx context.Context, f audit.Filter) (size int64, err error) {
 	var p pipeline
 	p.in(ctx, r.organization)
-	head := many(&p, queries.HeadGet(ctx, &p, []string{r.organization}).Query)
+	head := readSize(ctx, &p, r.organization)
 	var from, after *[]int64
 	if !f.From.IsZero() {
 		from = many(&p, queries.PositionFrom(ctx, &p, []db.PositionFromParams{{Organization: r.organization, At: f.From}}).Query)

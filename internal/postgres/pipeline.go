@@ -31,6 +31,10 @@ type pipeline struct {
 
 // SendBatch queues; it implements db.DBTX.
 func (p *pipeline) SendBatch(_ context.Context, b *pgx.Batch) pgx.BatchResults {
+	if p.batch.QueuedQueries == nil {
+		p.batch.QueuedQueries = make([]*pgx.QueuedQuery, 0, 8)
+		p.reads = make([]func() error, 0, 8)
+	}
 	p.batch.QueuedQueries = append(p.batch.QueuedQueries, b.QueuedQueries...)
 	return sharedResults{p}
 }

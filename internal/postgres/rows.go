@@ -3,13 +3,11 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/audit"
@@ -18,7 +16,7 @@ import (
 // entryRows are entries as a statement gave them: of the columns position, created_at and
 // entry. Their texts share one allocation: a value each would be most of a list's cost,
 // which is why the generated row types are not used here. size is the trail's, where the
-// statement tells it.
+// statement tells it. Values are read in their binary form, which the pools make sure of.
 type entryRows struct {
 	rows []audit.Row
 	size int64
@@ -49,11 +47,6 @@ func (e *entryRows) read(rows pgx.Rows, expected int64) error {
 		}
 		if values[0] == nil {
 			continue // a size alone
-		}
-		for _, f := range rows.FieldDescriptions()[:2] {
-			if f.Format != pgtype.BinaryFormatCode {
-				return errors.New("entries came in text form; the connection must not use the simple protocol")
-			}
 		}
 		if texts == nil {
 			texts = make([]byte, 0, int(min(expected, 256))*(len(values[2])+len(values[2])/4))
@@ -105,7 +98,7 @@ func (s *Store) Newest(ctx context.Context, organization string, w audit.Window)
 func (s *Store) newestByHead(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
 	var p pipeline
 	p.in(ctx, organization)
-	head := many(&p, queries.HeadGet(ctx, &p, []string{organization}).Query)
+	head := readSize(ctx, &p, organization)
 	if err := p.run(ctx, s.reads); err != nil {
 		return audit.Found{}, nil, translate("read a head", err)
 	}
@@ -118,16 +111,30 @@ func (s *Store) newestByHead(ctx context.Context, organization string, w audit.W
 	return found, rows, err
 }
 
-// sizeOf is the size of the state that a reading concerns: the trail's own, or an earlier one.
-func sizeOf(head []int64, asked int64) int64 {
-	var size int64
-	if len(head) > 0 {
-		size = head[0]
-	}
-	if asked >= 0 {
-		size = min(size, asked)
-	}
+// readSize asks for the trail's size, 0 for one that nothing was recorded in.
+func readSize(ctx context.Context, p *pipeline, organization string) *int64 {
+	queries.HeadGet(ctx, p, []string{organization})
+	size := new(int64)
+	p.reads = append(p.reads, func() error {
+		rows, err := p.results.Query()
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			*size = int64(binary.BigEndian.Uint64(rows.RawValues()[0]))
+		}
+		return rows.Err()
+	})
 	return size
+}
+
+// sizeOf is the size of the state that a reading concerns: the trail's own, or an earlier one.
+func sizeOf(head, asked int64) int64 {
+	if asked >= 0 {
+		return min(head, asked)
+	}
+	return head
 }
 
 // whole is all that a window lists of a trail of that size.
