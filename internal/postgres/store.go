@@ -76,10 +76,8 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	if err := badURL(config.ConnConfig, nil); err != nil {
 		return nil, err
 	}
-	switch config.ConnConfig.DefaultQueryExecMode {
-	case pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec:
+	if mode := config.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeSimpleProtocol || mode == pgx.QueryExecModeExec {
 		return nil, errors.New("the database URL asks for a protocol whose answers are text; leave default_query_exec_mode out")
-	default:
 	}
 	config.MaxConns = connections
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
