@@ -15,13 +15,14 @@ const module = "ocore.dev/audit/"
 // layers says which packages of ours each package may import. A package that is not
 // listed fails the test: give it its place first.
 var layers = map[string][]string{
-	"gen/api":         {},
-	"gen/client":      {},
-	"gen/db":          {},
-	"sql/migrations":  {},
-	"internal/merkle": {},
-	"internal/audit":  {"internal/merkle"},
-	"internal/auth":   {"internal/audit"},
+	"gen/api":          {},
+	"gen/client":       {},
+	"gen/client/trail": {"gen/client"},
+	"gen/db":           {},
+	"sql/migrations":   {},
+	"internal/merkle":  {},
+	"internal/audit":   {"internal/merkle"},
+	"internal/auth":    {"internal/audit"},
 	"internal/httpapi": {
 		"gen/api", "internal/audit",
 	},
@@ -31,7 +32,7 @@ var layers = map[string][]string{
 	"internal/embedded": {},
 	"internal/importer": {"internal/audit"},
 	"cmd/ocore-audit": {
-		"gen/client", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
 	},
 	"internal/contract":          {},
 	"internal/contract/changes":  {},
