@@ -80,7 +80,18 @@ func Operator() audit.Principal {
 // Token is a real token for the principal.
 func Token(tb testing.TB, p audit.Principal) string {
 	tb.Helper()
-	token, err := auth.NewDevelopmentToken(secret, p, time.Now(), time.Hour)
+	return tokenFrom(tb, p, time.Now())
+}
+
+// ExpiredToken is a token that was good an hour ago.
+func ExpiredToken(tb testing.TB, p audit.Principal) string {
+	tb.Helper()
+	return tokenFrom(tb, p, time.Now().Add(-2*time.Hour))
+}
+
+func tokenFrom(tb testing.TB, p audit.Principal, at time.Time) string {
+	tb.Helper()
+	token, err := auth.NewDevelopmentToken(secret, p, at, time.Hour)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -75,7 +75,8 @@ func (c *Client) pause(attempt int, err error) (time.Duration, bool) {
 	var p *Problem
 	var l *lost
 	refused := errors.As(err, &p)
-	if attempt >= c.attempts || !(errors.As(err, &l) || refused && p.repeatable()) {
+	again := errors.As(err, &l) || refused && p.repeatable()
+	if attempt >= c.attempts || !again {
 		return 0, false
 	}
 	pause := c.longest
