@@ -117,7 +117,7 @@ func (i *importFlags) run(ctx context.Context, paths []string, stdin io.Reader) 
 	}
 	load := &load{
 		service: audit.NewService(store), organization: i.organization,
-		by: audit.Principal{Subject: i.recordedBy}, rejected: rejected, bar: progress(len(records)),
+		by: audit.Principal{Subject: i.recordedBy}, rejected: rejected, bar: progress("importing", len(records)),
 	}
 	if err := load.all(ctx, records); err != nil {
 		err = fmt.Errorf("after at least %s: %w; run it again to go on", plural(load.stored+load.known, "record", "records"), err)
@@ -128,12 +128,12 @@ func (i *importFlags) run(ctx context.Context, paths []string, stdin io.Reader) 
 }
 
 // progress draws a bar where somebody looks, and nothing elsewhere.
-func progress(records int) *progressbar.ProgressBar {
+func progress(what string, of int) *progressbar.ProgressBar {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return nil
 	}
-	return progressbar.NewOptions(records, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("importing"))
+	return progressbar.NewOptions(of, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription(what))
 }
 
 func (i *importFlags) writeRejects(rejected []importer.Rejected) error {

@@ -14,10 +14,11 @@ import (
 
 // Exit codes, as `ocore-audit --help` explains them.
 const (
-	exitOK       = 0
-	exitFailed   = 1
-	exitUsage    = 2
-	exitRejected = 3
+	exitOK        = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitRejected  = 3
+	exitDifferent = 4
 )
 
 // exitError ends the program with a code of its own.

@@ -31,8 +31,9 @@ var layers = map[string][]string{
 	},
 	"internal/embedded": {},
 	"internal/importer": {"internal/audit"},
+	"internal/compare":  {"internal/audit"},
 	"cmd/ocore-audit": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
 	},
 	"internal/contract":          {},
 	"internal/contract/changes":  {},
