@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -39,8 +40,10 @@ asked again. Compare while nothing is recorded, or with calls that have an end_d
 Items are told apart by their ids, numbers are compared digit for digit, rows of CSV by
 their columns. Of answers other than 200 only the status is compared. What this service
 adds (position, recordedBy, importedAt, nextCursor and the like) or writes in another form
-(absent for null, six fraction digits) is counted at the end, and is a difference with
---strict alone. Exit codes: 0 the same, 1 a call failed, 2 wrong usage, 4 differences.`,
+(absent for null, six fraction digits) is counted at the end; with --strict it is a
+difference.
+
+Exit codes: 0 the same; 1 a call failed; 2 wrong usage; 4 differences.`,
 		Example: `  ocore-audit compare https://api.ocore.dev/api http://127.0.0.1:8080/api --old-token-file old.jwt --new-token-file new.jwt
   zgrep -oP 'GET /api\K/audit-logs\S*' access.log.gz | ocore-audit compare OLD NEW --calls -`,
 		Args: cobra.ExactArgs(2),
@@ -181,10 +184,10 @@ func (f *findings) add(found compare.Finding) error {
 	}
 	if f.call != found.Call {
 		f.call = found.Call
-		fmt.Fprintf(f.out, "GET %s\n", found.Call)
+		fmt.Fprintln(f.out, "GET "+found.Call)
 	}
-	_, err := fmt.Fprintf(f.out, "  %s\n", sentence(found))
-	return err
+	fmt.Fprintln(f.out, "  "+sentence(found)) // its buffer keeps what goes wrong for the next Flush
+	return nil
 }
 
 func (f *findings) step() error {
@@ -208,22 +211,23 @@ func (f *findings) end(s compare.Summary, notes []string) error {
 		}{s, notes}
 		return errors.Join(f.object(ended), f.out.Flush())
 	}
-	fmt.Fprintf(f.out, "%s: %d the same, %d different, %d failed; %s compared\n",
+	total := fmt.Sprintf("%s: %d the same, %d different, %d failed; %s compared",
 		plural(s.Calls, "call", "calls"), s.Same, s.Different, s.Failed, plural(s.Items, "item", "items"))
+	fmt.Fprintln(f.out, total)
 	for _, status := range slices.Sorted(maps.Keys(s.Refused)) {
-		fmt.Fprintf(f.out, "both answer %d: %s\n", status, plural(s.Refused[status], "call", "calls"))
+		fmt.Fprintln(f.out, "both answer", strconv.Itoa(status)+":", plural(s.Refused[status], "call", "calls"))
 	}
-	counts(f.out, "added", s.Added)
-	counts(f.out, "in another form", s.Rewritten)
+	f.counts("added", s.Added)
+	f.counts("in another form", s.Rewritten)
 	for _, note := range notes {
-		fmt.Fprintf(f.out, "note: %s\n", note)
+		fmt.Fprintln(f.out, "note: "+note)
 	}
 	return f.out.Flush()
 }
 
-func counts(out io.Writer, what string, of map[string]int) {
+func (f *findings) counts(what string, of map[string]int) {
 	for _, name := range slices.Sorted(maps.Keys(of)) {
-		fmt.Fprintf(out, "%s: %s (%s)\n", what, name, plural(of[name], "time", "times"))
+		fmt.Fprintln(f.out, what+": "+name+" ("+plural(of[name], "time", "times")+")")
 	}
 }
 

@@ -278,7 +278,7 @@ func TestOnlyReadsAreCalls(t *testing.T) {
 
 // Exports of 10,000 entries with large states take no more memory than one of small ones.
 func TestLargeExportsStayOnDisk(t *testing.T) {
-	const items, size = 10_000, 20_000
+	const items, size = 10_000, 10_000
 	state := strings.Repeat("x", size)
 	large := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -305,7 +305,7 @@ func TestLargeExportsStayOnDisk(t *testing.T) {
 	if len(r.findings) != 0 || r.summary.Items != items {
 		t.Errorf("%+v", r.summary)
 	}
-	if most.Load() > 100<<20 {
+	if most.Load() > 64<<20 {
 		t.Errorf("%d MiB of heap for %d MiB of answers", most.Load()>>20, 2*items*size>>20)
 	}
 }

@@ -59,16 +59,15 @@ func (p *pair) compareColumns() {
 	for i, columns := range [][]string{p.old.columns, p.new.columns} {
 		others := [][]string{p.new.columns, p.old.columns}[i]
 		for _, column := range columns {
-			if p.ignore[column] {
-				continue
-			}
-			if slices.Contains(others, column) {
+			switch {
+			case p.ignore[column]:
+			case slices.Contains(others, column):
 				shared[i] = append(shared[i], column)
-			} else if i == 0 {
+			case i == 0:
 				p.find(Finding{Kind: Columns, Member: column, Old: text(true)})
-			} else if added[column] && !p.strict {
+			case added[column] && !p.strict:
 				p.summary.Added[column]++
-			} else {
+			default:
 				p.find(Finding{Kind: Columns, Member: column, New: text(true)})
 			}
 		}
