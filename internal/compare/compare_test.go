@@ -52,7 +52,7 @@ func TestEachDifferenceIsNamed(t *testing.T) {
 	records := history(10)
 	old := service(t, records)
 	changed := history(10)
-	changed[4].Draft.UserName, changed[4].Draft.AfterState = "Bob", []byte(`{"price":4.1,"disks":[{"size":4},{"size":5}],"new":null}`)
+	changed[4].Draft.UserName, changed[4].Draft.AfterState = "Bob", []byte(`{"price":4.1,"disks":[{"size":4},{"size":5}],"new":null,"nextCursor":"x"}`)
 	turned := func(body string) string { // the first item goes to the third place
 		var page struct {
 			Items []json.RawMessage `json:"items"`
@@ -81,11 +81,13 @@ func TestEachDifferenceIsNamed(t *testing.T) {
 		"a changed entry": {service(t, changed).URL, "/audit-logs", `
 member e-4 afterState.disks[1] >{"size":5}
 member e-4 afterState.new >null
+member e-4 afterState.nextCursor >"x"
 member e-4 afterState.price 4.10>4.1
 member e-4 userName "=Ada,\n\"Countess\"">"Bob"`},
 		"a changed entry in CSV": {service(t, changed).URL, "/audit-logs/export?format=csv", `
 member e-4 afterState.disks[1] >{"size":5}
 member e-4 afterState.new >null
+member e-4 afterState.nextCursor >"x"
 member e-4 afterState.price 4.10>4.1
 member e-4 userName "'=Ada,\n\"Countess\"">"Bob"`},
 		"the last entry missing": {service(t, history(9)).URL, "/audit-logs?per_page=5", `
