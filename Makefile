@@ -32,6 +32,14 @@ race: ## Run the tests of everything concurrent under the race detector
 totals: ## Compare totals and pages with counts for half an hour, under writes and kills
 	$(GO) test ./internal/postgres -run TestTotalsEqualCounts -v -timeout 40m -totals 30m
 
+.PHONY: bench
+bench: ## Measure everything on ten million entries and publish it (ARGS="--rows list,export")
+	$(GO) run -C internal/bench . --publish $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: ## Measure everything on a million entries, for daily use
+	$(GO) run -C internal/bench . --entries 1000000 --rounds 3 --seconds 1 $(ARGS)
+
 .PHONY: generate
 generate: ## Regenerate everything under gen/ from openapi.yaml and sql/
 	$(GO) tool oapi-codegen -config gen/api/oapi-codegen.yaml openapi.yaml

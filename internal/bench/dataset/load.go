@@ -342,6 +342,7 @@ func (l *loader) fillNaive(ctx context.Context, covering bool) error {
 			j->>'userId', j->>'userName', j->>'ipAddress', j->>'userAgent', j->'beforeState', j->'afterState'
 		FROM public.entries e, LATERAL (SELECT e.entry::jsonb AS j OFFSET 0) AS parsed WHERE e.organization <> '` + audit.AdminOrganization + `'`,
 		"INSERT INTO naive.heads SELECT organization, size FROM public.heads WHERE organization <> '" + audit.AdminOrganization + "'",
+		"INSERT INTO naive.admin_logs SELECT position, action, entry::jsonb->'details' FROM public.entries WHERE organization = '" + audit.AdminOrganization + "'",
 		"ALTER TABLE naive.audit_logs ADD PRIMARY KEY (organization, number)",
 		"CREATE UNIQUE INDEX ON naive.audit_logs (organization, id)",
 		"CREATE INDEX ON naive.audit_logs (organization, created_at, number)",

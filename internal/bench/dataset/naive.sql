@@ -21,6 +21,11 @@ CREATE TABLE naive.audit_logs (
   before_state  jsonb,
   after_state   jsonb
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 20000);
+CREATE TABLE naive.admin_logs (
+  number  bigint NOT NULL PRIMARY KEY,
+  action  text   NOT NULL,
+  details jsonb
+);
 CREATE SEQUENCE naive.unordered START 1000000000000;
 GRANT USAGE ON SCHEMA naive TO bench_naive;
 GRANT SELECT, INSERT, UPDATE ON naive.heads, naive.audit_logs TO bench_naive;

@@ -1,0 +1,313 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"ocore.dev/audit/internal/bench/dataset"
+	"ocore.dev/audit/internal/bench/load"
+	"ocore.dev/audit/internal/bench/measure"
+	"ocore.dev/audit/internal/bench/report"
+)
+
+// beyond is a page that no trail has: an answer without items, with its total.
+const beyond = 1 << 40
+
+// counted is one total: as a request, and as the statement that counts it.
+type counted struct {
+	query     url.Values
+	statement string
+	args      []any
+}
+
+// totals compares a total's CPU with that of an index-only count, and counts buffers.
+func totals(ctx context.Context, b *Bench, result *report.Result) error {
+	actions, err := popularOf(ctx, b.Data.Whole, "action")
+	if err != nil {
+		return err
+	}
+	months, err := monthsOf(ctx, b.Data.Whole)
+	if err != nil {
+		return err
+	}
+	var one, month []counted
+	for i, a := range actions[:10] {
+		const count = "SELECT count(*) FROM entries WHERE organization = $1 AND action = $2"
+		one = append(one, counted{query("action", a.Value), count, []any{dataset.Large, a.Value}})
+		m := months[i%len(months)]
+		month = append(month, counted{
+			query("action", a.Value, "start_date", m.from.Format(time.RFC3339Nano), "end_date", m.to.Format(time.RFC3339Nano)),
+			count + " AND position >= $3 AND position < $4", []any{dataset.Large, a.Value, m.low, m.high},
+		})
+	}
+	none := []counted{{url.Values{}, "SELECT count(*) FROM entries WHERE organization = $1", []any{dataset.Large}}}
+	for _, kind := range []struct {
+		name            string
+		counts          []counted
+		factor, buffers float64
+	}{{"no filter", none, 1000, 20}, {"one filter", one, 200, 20}, {"filter and month", month, 15, 40}} {
+		ours, other, buffers, err := b.compareCounts(ctx, kind.name, kind.counts)
+		if err != nil {
+			return err
+		}
+		result.Series = append(result.Series, ours.backend, other)
+		result.Checks = append(result.Checks,
+			report.Check{What: kind.name + ": CPU of an index-only count(*), of ours", Value: measure.Ratio(other, ours.backend), Unit: "×", Target: kind.factor},
+			report.Check{What: kind.name + ": buffers", Value: buffers, Unit: "buffers", Target: kind.buffers, AtMost: true})
+	}
+	result.Note("Each of the ten commonest actions is asked for once by a service that was just started, so nothing is remembered; the page is beyond the end, so the total is all there is.")
+	return nil
+}
+
+// counts are a round's CPU times for a total: the backends' and, with the service's own,
+// the dearest one's in all.
+type counts struct{ backend, dearest measure.Series }
+
+// compareCounts asks a fresh service for each total once, a round, and runs the other
+// side's statements.
+func (b *Bench) compareCounts(ctx context.Context, name string, all []counted) (ours counts, other measure.Series, buffers float64, err error) {
+	statement, err := measure.Connect(ctx, b.Data.Whole.SuperuserURL())
+	if err != nil {
+		return ours, other, 0, err
+	}
+	defer statement.Close(ctx)
+	var dearest []float64
+	sides := []measure.Side{
+		{Name: "service, " + name, Run: func(ctx context.Context) (float64, error) {
+			mean, most, err := b.askAll(ctx, all)
+			dearest = append(dearest, most)
+			return mean, err
+		}},
+		{Name: "count(*), " + name, Run: func(ctx context.Context) (float64, error) {
+			var sum float64
+			for _, c := range all {
+				used, err := statement.CPU(ctx, c.statement, c.args...)
+				if err != nil {
+					return 0, err
+				}
+				sum += used
+			}
+			return sum / float64(len(all)), nil
+		}},
+	}
+	series, err := measure.Interleave(ctx, b.Rounds, "µs of backend CPU", sides...)
+	if err != nil {
+		return ours, other, 0, err
+	}
+	ours = counts{series[0], measure.Series{Name: "service, dearest, " + name, Unit: "µs of CPU in all", Rounds: dearest[1:]}}
+	buffers, err = b.buffersOf(ctx, b.Data.Whole, all)
+	return ours, series[1], buffers, err
+}
+
+// askAll asks a service that remembers nothing for each total once. Its statements are
+// prepared beforehand by asking for what isn't measured.
+func (b *Bench) askAll(ctx context.Context, all []counted) (mean, dearest float64, err error) {
+	s, err := b.fresh(ctx, b.Data.Whole)
+	if err != nil {
+		return 0, 0, err
+	}
+	target, err := s.target(dataset.Large)
+	if err != nil {
+		return 0, 0, err
+	}
+	conn, err := load.Dial(ctx, s.Address)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close()
+	if err := warm(conn, target, all); err != nil {
+		return 0, 0, err
+	}
+	var sum float64
+	for _, c := range all {
+		before, err := measure.CPU(s.PID())
+		if err != nil {
+			return 0, 0, err
+		}
+		backend, err := s.backendCPU(ctx, func() error {
+			_, err := conn.Do(target.Get(lists, counting(c.query)), nil)
+			return err
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		after, err := measure.CPU(s.PID())
+		if err != nil {
+			return 0, 0, err
+		}
+		sum += backend
+		dearest = max(dearest, backend+float64(after-before)/float64(time.Microsecond))
+	}
+	return sum / float64(len(all)), dearest, nil
+}
+
+func counting(q url.Values) url.Values {
+	all := query("per_page", 1, "page", beyond)
+	for name, values := range q {
+		all[name] = values
+	}
+	return all
+}
+
+// warm asks for totals of the same shapes with values that nothing has.
+func warm(conn *load.Conn, target load.Target, all []counted) error {
+	for round := range 6 { // five custom plans, then the generic one
+		for _, c := range all {
+			q := url.Values{}
+			for name, values := range c.query {
+				q[name] = values
+				if name != "start_date" && name != "end_date" {
+					q[name] = []string{fmt.Sprintf("none-%d", round)}
+				}
+			}
+			if _, err := conn.Do(target.Get(lists, counting(q)), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// buffersOf counts what a total's statements touch, on average, asked for the first time.
+func (b *Bench) buffersOf(ctx context.Context, d dataset.Database, all []counted) (float64, error) {
+	s, err := b.fresh(ctx, d)
+	if err != nil {
+		return 0, err
+	}
+	target, err := s.target(dataset.Large)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := load.Dial(ctx, s.Address)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if err := warm(conn, target, all); err != nil {
+		return 0, err
+	}
+	counter, err := measure.NewCounter(ctx, b.Data.Server.SuperuserURL("postgres"), d.Login(), d.Name)
+	if err != nil {
+		return 0, err
+	}
+	buffers, _, err := counter.Count(ctx, len(all), func() error {
+		for _, c := range all {
+			if _, err := conn.Do(target.Get(lists, counting(c.query)), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if closing := counter.Close(ctx); err == nil {
+		err = closing
+	}
+	return buffers, err
+}
+
+// month is a range of dates and the positions that it spans in the largest trail.
+type month struct {
+	from, to  time.Time
+	low, high int64
+}
+
+func monthsOf(ctx context.Context, d dataset.Database) ([]month, error) {
+	conn, err := pgx.Connect(ctx, d.SuperuserURL())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	var months []month
+	for n := range 10 {
+		m := month{from: time.Date(2025, time.Month(12+n), 1, 0, 0, 0, 0, time.UTC)}
+		m.to = m.from.AddDate(0, 1, 0).Add(-time.Microsecond)
+		err := conn.QueryRow(ctx, `SELECT (SELECT position FROM entries WHERE organization = $1 AND created_at >= $2 ORDER BY created_at, position LIMIT 1),
+			(SELECT position FROM entries WHERE organization = $1 AND created_at > $3 ORDER BY created_at, position LIMIT 1)`,
+			dataset.Large, m.from, m.to).Scan(&m.low, &m.high)
+		if err != nil {
+			return nil, err
+		}
+		months = append(months, m)
+	}
+	return months, nil
+}
+
+// combinations compares totals of two and three filters with a covering index's count.
+func combinations(ctx context.Context, b *Bench, result *report.Result) error {
+	all, err := b.combined(ctx)
+	if err != nil {
+		return err
+	}
+	ours, other, buffers, err := b.compareCounts(ctx, "combinations", all)
+	if err != nil {
+		return err
+	}
+	result.Series = []measure.Series{ours.backend, other, ours.dearest}
+	result.Checks = []report.Check{
+		{What: "CPU of a covering index's count, of ours", Value: measure.Ratio(other, ours.backend), Unit: "×", Target: 15},
+		{What: "the dearest combination's CPU, service and database", Value: ours.dearest.Median() / 1000, Unit: "ms", Target: 4, AtMost: true},
+	}
+	result.Note("%d combinations of users, actions, types and months, each asked for once by a service that was just started; %.0f buffers each.", len(all), buffers)
+	return nil
+}
+
+// combined makes pairs and triples of values that each have at least a fiftieth of the
+// largest trail (100,000 of 5 million), half of them between dates.
+func (b *Bench) combined(ctx context.Context) ([]counted, error) {
+	months, err := monthsOf(ctx, b.Data.Whole)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string][]popular{}
+	for _, column := range []string{"user_id", "action", "resource_type"} {
+		found, err := popularOf(ctx, b.Data.Whole, column)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range found {
+			if v.Entries >= int64(size(b.Data.Whole))/50 {
+				values[column] = append(values[column], v)
+			}
+		}
+	}
+	var all []counted
+	add := func(columns ...string) {
+		for n := range 6 {
+			c := counted{url.Values{}, "SELECT count(*) FROM naive.audit_logs WHERE organization = $1", []any{dataset.Large}}
+			for i, column := range columns {
+				v := values[column][(n/(i+1)+i*n)%min(len(values[column]), 3)]
+				c.query.Set(column, v.Value)
+				c.args = append(c.args, v.Value)
+				c.statement += fmt.Sprintf(" AND %s = $%d", column, len(c.args))
+			}
+			if n%2 == 1 {
+				m := months[n]
+				c.query.Set("start_date", m.from.Format(time.RFC3339Nano))
+				c.query.Set("end_date", m.to.Format(time.RFC3339Nano))
+				c.args = append(c.args, m.low, m.high)
+				c.statement += fmt.Sprintf(" AND number >= $%d AND number < $%d", len(c.args)-1, len(c.args))
+			}
+			all = append(all, c)
+		}
+	}
+	add("user_id", "action")
+	add("user_id", "resource_type")
+	add("action", "resource_type")
+	add("user_id", "action", "resource_type")
+	return distinct(all), nil
+}
+
+func distinct(all []counted) []counted {
+	seen := map[string]bool{}
+	var kept []counted
+	for _, c := range all {
+		if key := c.query.Encode(); !seen[key] {
+			seen[key] = true
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
