@@ -38,7 +38,11 @@ bench: ## Measure everything on ten million entries and publish it (ARGS="--rows
 
 .PHONY: bench-quick
 bench-quick: ## Measure everything on a million entries, for daily use
-	$(GO) run -C internal/bench . --entries 1000000 --rounds 3 --seconds 1 $(ARGS)
+	$(GO) run -C internal/bench . --entries 1000000 --rounds 3 --seconds 0.5 $(ARGS)
+
+.PHONY: bench-test
+bench-test: ## Test that every measurement runs, on a small dataset
+	cd internal/bench && $(GO) test ./...
 
 .PHONY: generate
 generate: ## Regenerate everything under gen/ from openapi.yaml and sql/
@@ -56,11 +60,13 @@ drift: generate ## Fail when generated files differ from what is checked in
 	  { git status --short -- gen internal/httpapi/openapi*.yaml internal/testkit/reference; \
 	    echo "generated files are stale: run make generate and commit"; exit 1; }
 	$(GO) mod tidy -diff
+	cd internal/bench && $(GO) mod tidy -diff
 
 .PHONY: lint
 lint: ## Run the linters
 	$(GO) vet ./...
 	$(GO) tool -modfile=internal/tools/go.mod golangci-lint run
+	cd internal/bench && $(GO) vet ./... && $(GO) tool -modfile=../tools/go.mod golangci-lint run
 
 # Tools of other languages, each at the one version that its folder names.
 GENERATOR_VERSION := 7.25.0
@@ -98,4 +104,4 @@ changes: ## Fail on a break with the last release that CHANGELOG.md doesn't name
 	$(GO) test -tags oasdiff ./internal/contract/changes
 
 .PHONY: check
-check: drift lint lint-document changes test ## Everything: drift, linters, the document and its changes, tests
+check: drift lint lint-document changes test bench-test ## Everything: drift, linters, the document and its changes, tests

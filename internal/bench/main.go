@@ -32,8 +32,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -66,6 +67,8 @@ func serveNaive(ctx context.Context, address, databaseURL, keySet string) error 
 
 type options struct {
 	root    string
+	dir     string
+	docs    string
 	entries int
 	seed    uint64
 	rounds  int
@@ -79,6 +82,8 @@ func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", "../..", "the repository")
+	f.StringVar(&o.dir, "dir", "", "folder for datasets and results (default: .bench in the repository)")
+	f.StringVar(&o.docs, "docs", "", "folder to publish to (default: docs in the repository)")
 	f.IntVar(&o.entries, "entries", 10_000_000, "entries of the dataset; the admin trail has a tenth as many more")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the dataset")
 	f.IntVar(&o.rounds, "rounds", 7, "rounds of each side")
@@ -87,6 +92,12 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.publish, "publish", false, "write docs/performance.md, its plots and its results")
 	f.BoolVar(&o.replot, "replot", false, "measure nothing: write docs/performance.md again from its results")
 	err := f.Parse(args)
+	if o.dir == "" {
+		o.dir = filepath.Join(o.root, ".bench")
+	}
+	if o.docs == "" {
+		o.docs = filepath.Join(o.root, "docs")
+	}
 	if err == nil && (o.entries < 10_000 || o.rounds < 1 || o.seconds < 0.1) {
 		err = errors.New("at least 10,000 entries, a round and a tenth of a second")
 	}
@@ -120,20 +131,19 @@ func bench(ctx context.Context, args []string) (failed error) {
 	if err != nil {
 		return err
 	}
-	docs := filepath.Join(o.root, "docs")
 	if o.replot {
-		published, err := report.ReadJSON(filepath.Join(docs, "performance", "results.json"))
+		published, err := report.ReadJSON(filepath.Join(o.docs, "performance", "results.json"))
 		if err != nil {
 			return err
 		}
-		return published.Publish(docs)
+		return published.Publish(o.docs)
 	}
 	chosen, err := o.chosen()
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	folder, err := filepath.Abs(filepath.Join(o.root, ".bench"))
+	folder, err := filepath.Abs(o.dir)
 	if err != nil {
 		return err
 	}
@@ -151,7 +161,7 @@ func bench(ctx context.Context, args []string) (failed error) {
 		return err
 	}
 	defer func() { failed = errors.Join(failed, b.Close()) }()
-	measured := report.Report{Machine: o.machine(data)}
+	measured := report.Report{Machine: o.machine(ctx, data)}
 	for _, row := range chosen {
 		log.LogAttrs(ctx, slog.LevelInfo, "measuring", slog.String("row", row.Name))
 		result, err := b.Run(ctx, row)
@@ -163,11 +173,7 @@ func bench(ctx context.Context, args []string) (failed error) {
 			failed = errors.Join(failed, err)
 		}
 		measured.Rows = append(measured.Rows, result)
-		file := filepath.Join(results, fmt.Sprintf("%s-%d.json", time.Now().UTC().Format("20060102-1504"), o.entries))
-		if len(measured.Rows) > 1 {
-			file = filepath.Join(results, "latest.json")
-		}
-		if err := measured.WriteJSON(file); err != nil {
+		if err := measured.WriteJSON(filepath.Join(results, "latest.json")); err != nil { // a run may be cut short
 			return err
 		}
 	}
@@ -177,7 +183,7 @@ func bench(ctx context.Context, args []string) (failed error) {
 	}
 	fmt.Println(measured.Table())
 	if o.publish && failed == nil {
-		return measured.Publish(docs)
+		return measured.Publish(o.docs)
 	}
 	_, err = measured.Plot(results)
 	return errors.Join(failed, err)
@@ -196,23 +202,23 @@ func (o options) prepare(ctx context.Context, data *dataset.Dataset, results str
 	}
 	b := &rows.Bench{
 		Data: data, Binary: binary, Rounds: o.rounds, Round: time.Duration(o.seconds * float64(time.Second)), Folder: results, Log: log,
-		Naive: func(address, databaseURL, keySet string) *exec.Cmd {
-			return exec.Command(self, "naive", address, databaseURL, keySet)
+		Naive: func(ctx context.Context, address, databaseURL, keySet string) *exec.Cmd {
+			return exec.CommandContext(ctx, self, "naive", address, databaseURL, keySet)
 		},
-		Client: func(address, token string, requests int) *exec.Cmd {
-			return exec.Command(self, "client", address, token, fmt.Sprint(requests))
+		Client: func(ctx context.Context, address, token string, requests int) *exec.Cmd {
+			return exec.CommandContext(ctx, self, "client", address, token, fmt.Sprint(requests))
 		},
 	}
 	return b, b.Prepare(filepath.Join(o.root, "sql", "queries"))
 }
 
 // machine describes where the figures come from; what can't be read is left empty.
-func (o options) machine(data *dataset.Dataset) report.Machine {
+func (o options) machine(ctx context.Context, data *dataset.Dataset) report.Machine {
 	m := report.Machine{
 		Date: report.Stamp(time.Now()), Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
 		PostgreSQL: data.Postgres, Go: runtime.Version(), Entries: o.entries, Seed: o.seed, Rounds: o.rounds, Seconds: o.seconds,
 	}
-	describe := exec.Command("git", "describe", "--tags", "--always", "--dirty")
+	describe := exec.CommandContext(ctx, "git", "describe", "--tags", "--always", "--dirty")
 	describe.Dir = o.root
 	version, _ := describe.Output()
 	m.Version = strings.TrimSpace(string(version))

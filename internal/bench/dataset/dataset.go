@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"ocore.dev/audit/internal/embedded"
 	"ocore.dev/audit/internal/postgres"
@@ -83,8 +84,7 @@ func (d Database) Login() string { return serving }
 func (d Database) BinDir() string { return d.server.BinDir() }
 
 func (o Options) folder() (string, error) {
-	hash := sha256.New()
-	fmt.Fprintf(hash, "%d %d %d\n%s", version, o.Entries, o.Seed, naiveSchema)
+	made := fmt.Appendf(nil, "%d %d %d\n%s", version, o.Entries, o.Seed, naiveSchema)
 	names, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil {
 		return "", err
@@ -94,9 +94,9 @@ func (o Options) folder() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(hash, "%s %d\n%s", name, len(text), text)
+		made = fmt.Appendf(made, "%s %d\n%s", name, len(text), text)
 	}
-	return filepath.Join(o.Dir, fmt.Sprintf("%d-%.6x", o.Entries, hash.Sum(nil))), nil
+	return filepath.Join(o.Dir, fmt.Sprintf("%d-%.6x", o.Entries, sha256.Sum256(made))), nil
 }
 
 // Open starts the dataset, after making what of it there isn't yet.
@@ -209,7 +209,16 @@ func (d *Dataset) Scratch(ctx context.Context, name string) (Database, error) {
 	if err := d.Drop(ctx, clone); err != nil {
 		return clone, err
 	}
-	return clone, d.administer(ctx, "CREATE DATABASE "+name+" TEMPLATE "+d.Tenth.Name+" OWNER "+owner+" STRATEGY file_copy")
+	var err error
+	for range 20 { // somebody who has just left, or autovacuum, may still be in the tenth
+		err = d.administer(ctx, "CREATE DATABASE "+name+" TEMPLATE "+d.Tenth.Name+" OWNER "+owner+" STRATEGY file_copy")
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "55006" {
+			break
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+	return clone, err
 }
 
 // Drop removes a database that [Dataset.Scratch] made.

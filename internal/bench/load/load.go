@@ -90,7 +90,7 @@ func Dial(ctx context.Context, address string) (*Conn, error) {
 }
 
 // Close ends the connection.
-func (c *Conn) Close() error { return c.conn.Close() }
+func (c *Conn) Close() { _ = c.conn.Close() }
 
 // Do sends a request and reads the whole answer into w, nil for nowhere. An answer other
 // than 2xx is an error that quotes it.

@@ -72,7 +72,7 @@ func Connect(ctx context.Context, url string) (*Statement, error) {
 }
 
 // Close ends the connection.
-func (s *Statement) Close(ctx context.Context) error { return s.conn.Close(ctx) }
+func (s *Statement) Close(ctx context.Context) { s.conn.Close(ctx) }
 
 // CPU runs a statement to its last row and returns the microseconds that its backend ran.
 func (s *Statement) CPU(ctx context.Context, statement string, args ...any) (float64, error) {

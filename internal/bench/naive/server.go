@@ -113,8 +113,12 @@ func where(r *http.Request, organization string) (string, []any) {
 	text, args := " WHERE organization = $1", []any{organization}
 	query := r.URL.Query()
 	for _, c := range []struct{ parameter, condition string }{
-		{"action", "action ="}, {"resource_type", "resource_type ="}, {"resource_id", "resource_id ="}, {"user_id", "user_id ="},
-		{"start_date", "created_at >="}, {"end_date", "created_at <="},
+		{"action", "action ="},
+		{"resource_type", "resource_type ="},
+		{"resource_id", "resource_id ="},
+		{"user_id", "user_id ="},
+		{"start_date", "created_at >="},
+		{"end_date", "created_at <="},
 	} {
 		if value := query.Get(c.parameter); value != "" {
 			args = append(args, value)
@@ -166,9 +170,9 @@ func (s *server) create(statement string) handler {
 		var e AuditLog
 		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&e); err != nil || e.Action == "" || e.ResourceType == "" {
+		if decoder.Decode(&e) != nil || e.Action == "" || e.ResourceType == "" {
 			http.Error(w, "action and resourceType are required", http.StatusBadRequest)
-			return nil
+			return nil //nolint:nilerr // it was answered
 		}
 		if e.ID == "" {
 			e.ID = uuid.Must(uuid.NewV7()).String()

@@ -20,8 +20,13 @@ type drawn struct{ title, file string }
 
 // inks are told apart by everybody (Okabe and Ito), also in grey.
 var inks = []color.RGBA{
-	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
-	{230, 159, 0, 255}, {86, 180, 233, 255}, {0, 0, 0, 255},
+	{0, 114, 178, 255},
+	{213, 94, 0, 255},
+	{0, 158, 115, 255},
+	{204, 121, 167, 255},
+	{230, 159, 0, 255},
+	{86, 180, 233, 255},
+	{0, 0, 0, 255},
 }
 
 // Plot draws what the rows that ran give, as SVG files in a folder.
@@ -113,7 +118,7 @@ func (r Report) bars(unit string, rows ...string) func(*plot.Plot) bool {
 			if err != nil {
 				return false
 			}
-			bar.Color, bar.LineStyle.Width = ink, 0
+			bar.Color, bar.Width = ink, 0
 			text, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: v, Y: float64(i)}}, Labels: []string{" " + number(v)}})
 			if err != nil {
 				return false
@@ -126,7 +131,7 @@ func (r Report) bars(unit string, rows ...string) func(*plot.Plot) bool {
 			p.Add(bar, text)
 		}
 		p.Y.Tick.Marker = plot.ConstantTicks(ticks)
-		p.Y.Tick.Length, p.Y.LineStyle.Width = 0, 0
+		p.Y.Tick.Length, p.Y.Width = 0, 0
 		return true
 	}
 }

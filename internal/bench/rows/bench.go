@@ -21,7 +21,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,8 +60,8 @@ var All = []Row{
 type Bench struct {
 	Data       *dataset.Dataset
 	Binary     string // of the service
-	Naive      func(address, databaseURL, keySet string) *exec.Cmd
-	Client     func(address, token string, requests int) *exec.Cmd
+	Naive      func(ctx context.Context, address, databaseURL, keySet string) *exec.Cmd
+	Client     func(ctx context.Context, address, token string, requests int) *exec.Cmd
 	Rounds     int
 	Round      time.Duration
 	Folder     string // for keys and logs
@@ -121,14 +120,14 @@ type Service struct {
 	Database dataset.Database
 	bench    *Bench
 	command  *exec.Cmd
-	ended    chan error
+	ended    chan struct{} // closed once it has
 	log      *os.File
 }
 
 // service is the one that serves a database; it is started once.
 func (b *Bench) service(ctx context.Context, database dataset.Database) (*Service, error) {
 	return b.start(ctx, "service "+database.Name, database, func(address string) *exec.Cmd {
-		return exec.Command(b.Binary, "serve", "--database-url", database.ServingURL(), "--listen", address,
+		return exec.CommandContext(ctx, b.Binary, "serve", "--database-url", database.ServingURL(), "--listen", address,
 			"--auth-key-set-file", b.keySet, "--log-level", "warn")
 	})
 }
@@ -145,7 +144,7 @@ func (b *Bench) fresh(ctx context.Context, database dataset.Database) (*Service,
 
 func (b *Bench) naive(ctx context.Context, database dataset.Database) (*Service, error) {
 	return b.start(ctx, "naive "+database.Name, database, func(address string) *exec.Cmd {
-		return b.Naive(address, database.NaiveURL(), b.keySet)
+		return b.Naive(ctx, address, database.NaiveURL(), b.keySet)
 	})
 }
 
@@ -161,13 +160,16 @@ func (b *Bench) start(ctx context.Context, name string, database dataset.Databas
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Address: address, Database: database, bench: b, command: command(address), ended: make(chan error, 1), log: log}
+	s := &Service{Address: address, Database: database, bench: b, command: command(address), ended: make(chan struct{}), log: log}
 	s.command.Stdout, s.command.Stderr = log, log
 	s.command.SysProcAttr = dieWithParent()
 	if err := s.command.Start(); err != nil {
 		return nil, err
 	}
-	go func() { s.ended <- s.command.Wait() }()
+	go func() {
+		_ = s.command.Wait() // how it ended is in its log
+		close(s.ended)
+	}()
 	if err := s.ready(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s isn't ready, see %s: %w", name, log.Name(), err), s.command.Process.Kill())
 	}
@@ -196,8 +198,8 @@ func (s *Service) ready(ctx context.Context) error {
 			}
 		}
 		select {
-		case err := <-s.ended:
-			return fmt.Errorf("it ended: %w", err)
+		case <-s.ended:
+			return errors.New("it ended")
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(50 * time.Millisecond):
@@ -228,6 +230,13 @@ func (b *Bench) Close() error {
 
 // scratch clones a database for a row that writes; drop ends what serves it and removes it.
 func (b *Bench) scratch(ctx context.Context, name string) (database dataset.Database, drop func() error, err error) {
+	for _, kind := range []string{"service ", "naive "} { // a database in use can't be cloned
+		if used := kind + b.Data.Tenth.Name; b.services[used] != nil {
+			if err := b.stop(used); err != nil {
+				return database, nil, err
+			}
+		}
+	}
 	database, err = b.Data.Scratch(ctx, name)
 	return database, func() error {
 		var failed error
@@ -261,7 +270,7 @@ func query(pairs ...any) url.Values {
 }
 
 // rate is a side that keeps connections busy and counts requests a second.
-func (b *Bench) rate(name string, target load.Target, connections int, next load.Requests) measure.Side {
+func (b *Bench) rate(name string, target load.Target, next load.Requests) measure.Side {
 	return measure.Side{Name: name, Run: func(ctx context.Context) (float64, error) {
 		result, err := load.Closed(ctx, target.Address, connections, b.Round, next)
 		return result.Rate(), err
@@ -302,7 +311,5 @@ func popularOf(ctx context.Context, d dataset.Database, column string) ([]popula
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[popular])
 }
-
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 func itoa[T ~int | ~int64](n T) string { return strconv.FormatInt(int64(n), 10) }

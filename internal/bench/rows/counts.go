@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,10 +42,11 @@ func totals(ctx context.Context, b *Bench, result *report.Result) error {
 		m := months[i%len(months)]
 		month = append(month, counted{
 			query("action", a.Value, "start_date", m.from.Format(time.RFC3339Nano), "end_date", m.to.Format(time.RFC3339Nano)),
-			count + " AND position >= $3 AND position < $4", []any{dataset.Large, a.Value, m.low, m.high},
+			count + " AND position >= $3 AND position < $4",
+			[]any{dataset.Large, a.Value, m.low, m.high},
 		})
 	}
-	none := []counted{{url.Values{}, "SELECT count(*) FROM entries WHERE organization = $1", []any{dataset.Large}}}
+	none := slices.Repeat([]counted{{url.Values{}, "SELECT count(*) FROM entries WHERE organization = $1", []any{dataset.Large}}}, 3)
 	for _, kind := range []struct {
 		name            string
 		counts          []counted

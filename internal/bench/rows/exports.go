@@ -2,13 +2,14 @@ package rows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,7 +57,7 @@ func exports(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
-	result.Series = append(series, memory)
+	result.Series = slices.Concat(series, []measure.Series{memory})
 	result.Checks = []report.Check{
 		{What: "JSON: of the time of draining COPY (FORMAT binary)", Value: measure.Ratio(series[0], series[2]), Unit: "×", Target: 1.3, AtMost: true},
 		{What: "CSV: of the same", Value: measure.Ratio(series[1], series[2]), Unit: "×", Target: 2.5, AtMost: true},
@@ -100,7 +101,7 @@ func (b *Bench) inside(ctx context.Context, d dataset.Database) (address string,
 	if err != nil {
 		return "", nil, err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.DiscardHandler) // readers break off on purpose
 	handler, err := httpapi.New(httpapi.Options{Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Log: log})
 	if err != nil {
 		return "", nil, err
@@ -111,8 +112,8 @@ func (b *Bench) inside(ctx context.Context, d dataset.Database) (address string,
 	}
 	server := httpapi.NewServer(handler, log)
 	go func() {
-		if err := server.Serve(listener); err != nil && err != http.ErrServerClosed { //nolint:errorlint // documented to be returned as it is
-			log.LogAttrs(ctx, slog.LevelError, "the service inside ended", slog.Any("error", err))
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			b.Log.LogAttrs(ctx, slog.LevelError, "the service in this process ended", slog.Any("error", err))
 		}
 	}()
 	return listener.Addr().String(), func() {
@@ -158,7 +159,7 @@ func (b *Bench) exportMemory(ctx context.Context) (measure.Series, error) {
 		time.Sleep(300 * time.Millisecond)
 		series.Rounds = append(series.Rounds, float64(int64(live())-int64(before))/streams/(1<<20))
 		for _, conn := range conns {
-			conn.Close()
+			_ = conn.Close()
 		}
 		time.Sleep(200 * time.Millisecond) // until the service has noticed
 	}

@@ -62,8 +62,8 @@ func (b *Bench) resident(ctx context.Context) (megabytes float64, requests int64
 		return 0, 0, err
 	}
 	requests = 100_000
-	if b.Data.Entries < 1_000_000 {
-		requests = 10_000
+	if b.Data.Entries < 10_000_000 { // daily use has less time
+		requests = 20_000
 	}
 	pages := size(b.Data.Whole) / perPage
 	_, err = load.Count(ctx, s.Address, connections, requests, func(r *rand.Rand) []byte {
@@ -98,7 +98,7 @@ func (b *Bench) allocations(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	ask := func(requests int) error {
-		cmd := b.Client(address, token, requests)
+		cmd := b.Client(ctx, address, token, requests)
 		cmd.Stderr = os.Stderr
 		return cmd.Run()
 	}

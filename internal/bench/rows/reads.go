@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"ocore.dev/audit/internal/bench/dataset"
@@ -67,10 +68,10 @@ func list(ctx context.Context, b *Bench, result *report.Result) error {
 		return err
 	}
 	series, err := measure.Interleave(ctx, b.Rounds, "requests/s",
-		b.rate("service", target, connections, pagesOf(target, lists, 1, pages)),
+		b.rate("service", target, pagesOf(target, lists, 1, pages)),
 		pgbench,
-		b.rate("naive, without its count", other, connections, pagesOf(other, "/audit-logs", 1, min(20, pages), "total", "none")),
-		b.rate("naive", other, connections, pagesOf(other, "/audit-logs", 1, min(20, pages))))
+		b.rate("naive, without its count", other, pagesOf(other, "/audit-logs", 1, min(20, pages), "total", "none")),
+		b.rate("naive", other, pagesOf(other, "/audit-logs", 1, min(20, pages))))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func repeated(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
-	series, err := measure.Interleave(ctx, b.Rounds, "requests/s", b.rate("service", target, connections, pagesOf(target, lists, 1, pages)), pgbench)
+	series, err := measure.Interleave(ctx, b.Rounds, "requests/s", b.rate("service", target, pagesOf(target, lists, 1, pages)), pgbench)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func deep(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
-	result.Series = append(series, cpu...)
+	result.Series = slices.Concat(series, cpu)
 	result.Checks = []report.Check{
 		{What: fmt.Sprintf("page %d: the time of page 1", far), Value: measure.Ratio(series[1], series[0]), Unit: "×", Target: 1.1, AtMost: true},
 		{What: fmt.Sprintf("CPU of OFFSET at page %d, of ours", offset), Value: measure.Ratio(cpu[1], cpu[0]), Unit: "×", Target: 500},
@@ -228,8 +229,8 @@ func filtered(ctx context.Context, b *Bench, result *report.Result) error {
 	}
 	pages := min(1000, int(actions[0].Entries)/perPage)
 	series, err := measure.Interleave(ctx, b.Rounds, "requests/s",
-		b.rate("service", target, connections, pagesOf(target, lists, 1, pages, "action", actions[0].Value)),
-		b.rate("naive", other, connections, pagesOf(other, "/audit-logs", 1, pages, "action", actions[0].Value)))
+		b.rate("service", target, pagesOf(target, lists, 1, pages, "action", actions[0].Value)),
+		b.rate("naive", other, pagesOf(other, "/audit-logs", 1, pages, "action", actions[0].Value)))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ocore.dev/audit/internal/audit"
@@ -59,7 +60,7 @@ func search(ctx context.Context, b *Bench, result *report.Result) error {
 		}
 		common.Rounds = append(common.Rounds, measure.Median(times))
 	}
-	result.Series = append(rare, common)
+	result.Series = slices.Concat(rare, []measure.Series{common})
 	result.Checks = []report.Check{
 		{What: "a rare term: CPU of sequential ILIKE, of ours", Value: measure.Ratio(rare[1], rare[0]), Unit: "×", Target: 200},
 		{What: "page 1 of a common term, whole request", Value: common.Median(), Unit: "ms", Target: 2, AtMost: true},

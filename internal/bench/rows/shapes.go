@@ -82,14 +82,14 @@ func shapes(ctx context.Context, b *Bench, result *report.Result) error {
 		if err != nil {
 			return err
 		}
+		touched, err := b.shapeBuffers(ctx, s, all)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
 		names = nil
-		for _, one := range all {
-			touched, err := b.shapeBuffers(ctx, s, one)
-			if err != nil {
-				return fmt.Errorf("%s of %s: %w", one.name, d.Name, err)
-			}
+		for i, one := range all {
 			names = append(names, one.name)
-			buffers[one.name] = append(buffers[one.name], touched)
+			buffers[one.name] = append(buffers[one.name], touched[i])
 		}
 	}
 	entries := []float64{float64(sizes[0].Entries), float64(sizes[1].Entries), float64(sizes[2].Entries)}
@@ -106,39 +106,49 @@ func shapes(ctx context.Context, b *Bench, result *report.Result) error {
 	return b.costs(ctx, result, sizes, entries)
 }
 
-func (b *Bench) shapeBuffers(ctx context.Context, s *Service, one shape) (float64, error) {
+func (b *Bench) shapeBuffers(ctx context.Context, s *Service, all []shape) (buffers []float64, failed error) {
 	target, err := s.target(dataset.Large)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	conn, err := load.Dial(ctx, s.Address)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer conn.Close()
-	var all []counted
-	for _, q := range one.queries {
-		all = append(all, counted{query: without(q, "page", "per_page")})
-	}
-	if err := warm(conn, target, all); err != nil {
-		return 0, err
+	for _, one := range all {
+		var same []counted
+		for _, q := range one.queries {
+			same = append(same, counted{query: without(q, "page", "per_page")})
+		}
+		if err := warm(conn, target, same); err != nil {
+			return nil, err
+		}
 	}
 	counter, err := measure.NewCounter(ctx, b.Data.Server.SuperuserURL("postgres"), s.Database.Login(), s.Database.Name)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	buffers, _, err := counter.Count(ctx, len(one.queries), func() error {
-		for _, q := range one.queries {
-			if _, err := conn.Do(target.Get(lists, q), nil); err != nil {
-				return err
-			}
+	defer func() {
+		if err := counter.Close(ctx); failed == nil {
+			failed = err
 		}
-		return nil
-	})
-	if closing := counter.Close(ctx); err == nil {
-		err = closing
+	}()
+	for _, one := range all {
+		touched, _, err := counter.Count(ctx, len(one.queries), func() error {
+			for _, q := range one.queries {
+				if _, err := conn.Do(target.Get(lists, q), nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", one.name, err)
+		}
+		buffers = append(buffers, touched)
 	}
-	return buffers, err
+	return buffers, nil
 }
 
 func without(q url.Values, names ...string) url.Values {
@@ -180,7 +190,8 @@ func (b *Bench) costs(ctx context.Context, result *report.Result, sizes []datase
 			{target.Get(lists, query("per_page", perPage)), "SELECT count(*) " + naive, []any{dataset.Large, actions[0].Value}},
 			{
 				target.Get(lists, query("per_page", perPage, "page", middle, "action", actions[0].Value)),
-				"SELECT * " + naive + " ORDER BY number DESC LIMIT $3 OFFSET $4", []any{dataset.Large, actions[0].Value, perPage, (middle - 1) * perPage},
+				"SELECT * " + naive + " ORDER BY number DESC LIMIT $3 OFFSET $4",
+				[]any{dataset.Large, actions[0].Value, perPage, (middle - 1) * perPage},
 			},
 		} {
 			series, err := b.againstStatement(ctx, s, lines[2+i], 1, func() []byte { return pair.request },

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -231,7 +232,8 @@ func single(ctx context.Context, b *Bench, result *report.Result) (failed error)
 		service *Service
 		path    string
 	}{
-		{"service", ours, lists}, {"a transaction an entry", naive, "/audit-logs"},
+		{"service", ours, lists},
+		{"a transaction an entry", naive, "/audit-logs"},
 		{"a transaction an entry, without an order", naive, "/audit-logs/unordered"},
 	} {
 		s, err := side(one.name, one.service, one.path)
@@ -249,7 +251,7 @@ func single(ctx context.Context, b *Bench, result *report.Result) (failed error)
 		p99[i] = *latencies[s.Name]
 		p99[i].Rounds = p99[i].Rounds[1:] // the first warmed up
 	}
-	result.Series = append(series, p99...)
+	result.Series = slices.Concat(series, p99)
 	result.Checks = []report.Check{
 		{What: "the rate of a transaction an entry", Value: measure.Ratio(series[0], series[1]), Unit: "×", Target: 6},
 		{What: "of its 99th percentile", Value: measure.Ratio(p99[0], p99[1]), Unit: "×", Target: 0.2, AtMost: true},
