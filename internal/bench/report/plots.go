@@ -1,14 +1,17 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -31,25 +34,26 @@ var inks = []color.RGBA{
 
 // Plot draws what the rows that ran give, as SVG files in a folder.
 func (r Report) Plot(folder string) ([]drawn, error) {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	var all []drawn
 	for _, p := range []struct {
 		title, file string
-		draw        func(*plot.Plot) bool // false: there is nothing to draw
-		width       vg.Length
+		draw        func(*plot.Plot, *plot.Legend) bool // false: there is nothing to draw
 	}{
-		{"Throughput: reads", "throughput-reads.svg", r.bars("requests/s", "list", "repeated", "filtered"), 9 * vg.Inch},
-		{"Throughput: writes", "throughput-writes.svg", r.bars("entries/s", "batches", "single"), 9 * vg.Inch},
-		{"Latency at half the maximum rate", "latency.svg", r.latencies, 8 * vg.Inch},
-		{"CPU of a list with its total, by size", "cost.svg", r.lines("cost", "entries in all", "µs of backend CPU"), 8 * vg.Inch},
-		{"Buffers of a page with its total, by size", "buffers.svg", r.lines("buffers", "entries in all", "buffers"), 8 * vg.Inch},
+		{"Throughput: reads", "throughput-reads.svg", r.bars("requests/s", "list", "repeated", "filtered")},
+		{"Throughput: writes", "throughput-writes.svg", r.bars("entries/s", "batches", "single")},
+		{"Latency at half the maximum rate", "latency.svg", r.latencies},
+		{"CPU of a list with its total, by size", "cost.svg", r.lines("cost", "entries in all", "µs of backend CPU")},
+		{"Buffers of a page with its total, by size", "buffers.svg", r.lines("buffers", "entries in all", "buffers")},
 	} {
-		canvas := plot.New()
+		canvas, legend := plot.New(), plot.NewLegend()
 		canvas.Title.Text = p.title
 		canvas.Title.Padding = vg.Points(8)
-		if !p.draw(canvas) {
+		legend.TextStyle.Font.Size, legend.Padding, legend.Left = vg.Points(9), vg.Points(3), true
+		if !p.draw(canvas, &legend) {
 			continue
 		}
-		if err := save(canvas, p.width, filepath.Join(folder, p.file)); err != nil {
+		if err := save(canvas, legend, 9*vg.Inch, 4.4*vg.Inch, filepath.Join(folder, p.file)); err != nil {
 			return nil, err
 		}
 		all = append(all, drawn{p.title, p.file})
@@ -57,19 +61,31 @@ func (r Report) Plot(folder string) ([]drawn, error) {
 	return all, nil
 }
 
+// legendWidth is the room beside a plot that its lines' names get.
+const legendWidth = 2.4 * vg.Inch
+
+// fonts are metrically alike, so that text takes the room that was measured wherever the
+// plot is looked at.
+const fonts = "Arial, Helvetica, Liberation Sans, sans-serif"
+
 // save writes SVG on white ground: a viewer's own may be black.
-func save(p *plot.Plot, width vg.Length, file string) error {
-	p.BackgroundColor = color.White
-	height := width * 5 / 9
+func save(p *plot.Plot, legend plot.Legend, width, height vg.Length, file string) error {
 	canvas := vgsvg.New(width, height)
-	p.Draw(draw.Crop(draw.New(canvas), vg.Points(6), -vg.Points(12), vg.Points(6), -vg.Points(6)))
-	f, err := os.Create(file)
-	if err != nil {
+	whole := draw.New(canvas)
+	whole.FillPolygon(color.White, []vg.Point{{}, {X: width}, {X: width, Y: height}, {Y: height}})
+	area := draw.Crop(whole, vg.Points(8), -vg.Points(16), vg.Points(8), -vg.Points(8))
+	if legend.Top {
+		beside := draw.Crop(area, width-legendWidth, 0, 0, -vg.Points(30))
+		legend.Draw(beside)
+		area = draw.Crop(area, 0, -legendWidth, 0, 0)
+	}
+	p.BackgroundColor = nil
+	p.Draw(area)
+	var text bytes.Buffer
+	if _, err := canvas.WriteTo(&text); err != nil {
 		return err
 	}
-	defer f.Close()
-	_, err = canvas.WriteTo(f)
-	return err
+	return os.WriteFile(file, bytes.ReplaceAll(text.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:"+fonts)), 0o644)
 }
 
 func (r Report) row(name string) (Result, bool) {
@@ -80,74 +96,55 @@ func (r Report) row(name string) (Result, bool) {
 	return r.Rows[i], true
 }
 
-// bars draws the medians of series with a unit, side by side, on a scale of powers of ten:
-// the naive form would vanish on another.
-func (r Report) bars(unit string, rows ...string) func(*plot.Plot) bool {
-	return func(p *plot.Plot) bool {
-		var labels []string
-		var values []float64
-		for _, name := range rows {
+// bars draws the medians of series with a unit, one below the other, ours in a colour of
+// their own.
+func (r Report) bars(unit string, rows ...string) func(*plot.Plot, *plot.Legend) bool {
+	return func(p *plot.Plot, _ *plot.Legend) bool {
+		var ticks []plot.Tick
+		for _, name := range slices.Backward(rows) {
 			row, ran := r.row(name)
 			if !ran {
 				continue
 			}
-			for _, s := range row.Series {
-				if s.Unit == unit && s.Median() > 0 {
-					labels = append(labels, row.Name+": "+s.Name)
-					values = append(values, s.Median())
+			for _, s := range slices.Backward(row.Series) {
+				if s.Unit != unit {
+					continue
 				}
+				at, value := float64(len(ticks)), s.Median()
+				ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("%s: %s  %s", name, s.Name, number(value))})
+				bar, err := plotter.NewPolygon(plotter.XYs{{X: 0, Y: at - 0.35}, {X: value, Y: at - 0.35}, {X: value, Y: at + 0.35}, {X: 0, Y: at + 0.35}})
+				if err != nil {
+					return false
+				}
+				bar.Color, bar.Width = inks[1], 0
+				if strings.HasPrefix(s.Name, "service") {
+					bar.Color = inks[0]
+				}
+				p.Add(bar)
 			}
-		}
-		if len(values) == 0 {
-			return false
 		}
 		p.X.Label.Text = unit
-		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers{}
-		p.X.Min, p.X.Max = math.Pow(10, math.Floor(math.Log10(slices.Min(values)))), math.Pow(10, math.Ceil(math.Log10(slices.Max(values))))
-		p.Y.Min, p.Y.Max = -0.6, float64(len(values))-0.4
-		slices.Reverse(labels)
-		slices.Reverse(values)
-		ticks := make([]plot.Tick, len(labels))
-		for i, v := range values {
-			ticks[i] = plot.Tick{Value: float64(i), Label: labels[i]}
-			ink := inks[1]
-			if len(labels[i]) > 0 && isOurs(labels[i]) {
-				ink = inks[0]
-			}
-			bar, err := plotter.NewPolygon(plotter.XYs{{X: p.X.Min, Y: float64(i) - 0.3}, {X: v, Y: float64(i) - 0.3}, {X: v, Y: float64(i) + 0.3}, {X: p.X.Min, Y: float64(i) + 0.3}})
-			if err != nil {
-				return false
-			}
-			bar.Color, bar.Width = ink, 0
-			text, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: v, Y: float64(i)}}, Labels: []string{" " + number(v)}})
-			if err != nil {
-				return false
-			}
-			text.TextStyle[0].YAlign = draw.YCenter
-			if v > math.Sqrt(p.X.Min*p.X.Max) { // no room beside it
-				text.TextStyle[0].XAlign, text.TextStyle[0].Color = draw.XRight, color.White
-				text.Labels[0] = number(v) + " "
-			}
-			p.Add(bar, text)
-		}
+		p.X.Min, p.X.Tick.Marker = 0, thousands{}
+		p.Y.Min, p.Y.Max = -0.6, float64(len(ticks))-0.4
 		p.Y.Tick.Marker = plot.ConstantTicks(ticks)
 		p.Y.Tick.Length, p.Y.Width = 0, 0
-		return true
+		p.Y.Padding = vg.Points(40) // where none of the fonts is, another takes more room
+		return len(ticks) > 0
 	}
 }
 
-func isOurs(label string) bool {
-	_, after, _ := cut(label)
-	return after == "service" || len(after) > 7 && after[:8] == "service,"
-}
+// thousands marks as gonum does, with digits in groups.
+type thousands struct{}
 
-func cut(label string) (row, series string, found bool) {
-	for i := range label {
-		if label[i] == ':' {
-			return label[:i], label[i+2:], true
+// Ticks implements plot.Ticker.
+func (thousands) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = grouped(ticks[i].Value)
 		}
 	}
-	return label, "", false
+	return ticks
 }
 
 // powers marks powers of ten, with their digits.
@@ -172,37 +169,37 @@ func (powers) Ticks(low, high float64) []plot.Tick {
 }
 
 // lines draws curves over sizes, both by powers of ten.
-func (r Report) lines(name, x, y string) func(*plot.Plot) bool {
-	return func(p *plot.Plot) bool {
+func (r Report) lines(name, x, y string) func(*plot.Plot, *plot.Legend) bool {
+	return func(p *plot.Plot, legend *plot.Legend) bool {
 		p.X.Label.Text, p.Y.Label.Text = x, y
-		p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-		p.X.Tick.Marker, p.Y.Tick.Marker = powers{}, powers{}
-		p.Legend.Top, p.Legend.Left = true, true
-		count := r.curves(p, name, func(x float64) float64 { return x })
-		p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))
-		p.Y.Max = math.Pow(10, math.Ceil(math.Log10(p.Y.Max))+1) // room for the legend
-		return count > 0
+		p.X.Scale = plot.LogScale{}
+		sizes := r.curves(p, legend, name, func(x float64) float64 { return x })
+		var ticks []plot.Tick
+		for _, size := range sizes {
+			ticks = append(ticks, plot.Tick{Value: size, Label: grouped(size)})
+		}
+		p.X.Tick.Marker = plot.ConstantTicks(ticks)
+		return len(sizes) > 0
 	}
 }
 
 // latencies draws percentiles so that each nine takes as much room as the one before.
-func (r Report) latencies(p *plot.Plot) bool {
+func (r Report) latencies(p *plot.Plot, legend *plot.Legend) bool {
 	p.X.Label.Text, p.Y.Label.Text = "percentile", "ms"
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, powers{}
-	p.Legend.Top, p.Legend.Left = true, true
 	nines := func(percentile float64) float64 { return -math.Log10(1 - percentile/100) }
-	count := r.curves(p, "latency", nines)
+	drawn := r.curves(p, legend, "latency", nines)
 	var ticks []plot.Tick
 	for _, at := range []float64{0, 50, 90, 99, 99.9, 99.99} {
 		ticks = append(ticks, plot.Tick{Value: nines(at), Label: fmt.Sprintf("%g", at)})
 	}
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
-	p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))
-	p.Y.Max = math.Pow(10, math.Ceil(math.Log10(p.Y.Max)))
-	return count > 0
+	return len(drawn) > 0
 }
 
-func (r Report) curves(p *plot.Plot, name string, place func(float64) float64) int {
+// curves draws the lines of a plot over powers of ten and returns where their points are.
+func (r Report) curves(p *plot.Plot, legend *plot.Legend, name string, place func(float64) float64) (points []float64) {
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, powers{}
+	legend.Top = true
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
 	p.Add(grid)
@@ -212,24 +209,28 @@ func (r Report) curves(p *plot.Plot, name string, place func(float64) float64) i
 			if c.Plot != name {
 				continue
 			}
-			points := make(plotter.XYs, len(c.X))
+			points = c.X
+			line := make(plotter.XYs, len(c.X))
 			for i := range c.X {
-				points[i] = plotter.XY{X: place(c.X[i]), Y: max(c.Y[i], 1e-3)}
+				line[i] = plotter.XY{X: place(c.X[i]), Y: max(c.Y[i], 1e-3)}
 			}
-			line, marks, err := plotter.NewLinePoints(points)
+			path, marks, err := plotter.NewLinePoints(line)
 			if err != nil {
 				continue
 			}
 			ink := inks[count%len(inks)]
-			line.Color, marks.Color, line.Width = ink, ink, vg.Points(1.5)
+			path.Color, marks.Color, path.Width = ink, ink, vg.Points(1.5)
 			marks.Shape, marks.Radius = draw.CircleGlyph{}, vg.Points(2)
 			if count >= len(inks) {
-				line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
+				path.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
 			}
-			p.Add(line, marks)
-			p.Legend.Add(c.Name, line, marks)
+			p.Add(path, marks)
+			legend.Add(c.Name, path, marks)
 			count++
 		}
 	}
-	return count
+	if count > 0 {
+		p.Y.Min, p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Min))), math.Pow(10, math.Ceil(math.Log10(p.Y.Max)))
+	}
+	return points
 }

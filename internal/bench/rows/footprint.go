@@ -30,13 +30,11 @@ func footprint(ctx context.Context, b *Bench, result *report.Result) error {
 	}
 	var disk [2]float64
 	for i, d := range []dataset.Database{b.Data.Tenth, b.Data.Whole} {
-		var tables map[string]float64
+		var tables []measure.Series
 		if disk[i], tables, err = bytesAnEntry(ctx, d); err != nil {
 			return err
 		}
-		for name, bytes := range tables {
-			result.Series = append(result.Series, measure.Series{Name: d.Name + ": " + name, Unit: "bytes an entry", Rounds: []float64{bytes}})
-		}
+		result.Series = append(result.Series, tables...)
 	}
 	result.Checks = []report.Check{
 		{What: fmt.Sprintf("resident after %d requests", requests), Value: resident, Unit: "MB", Target: 60, AtMost: true},
@@ -133,7 +131,7 @@ func AskForLists(ctx context.Context, address, token string, requests int) error
 }
 
 // bytesAnEntry is what every table and index of the product takes, an entry of any trail.
-func bytesAnEntry(ctx context.Context, d dataset.Database) (float64, map[string]float64, error) {
+func bytesAnEntry(ctx context.Context, d dataset.Database) (sum float64, tables []measure.Series, err error) {
 	conn, err := pgx.Connect(ctx, d.SuperuserURL())
 	if err != nil {
 		return 0, nil, err
@@ -146,11 +144,10 @@ func bytesAnEntry(ctx context.Context, d dataset.Database) (float64, map[string]
 	if err != nil {
 		return 0, nil, err
 	}
-	tables := map[string]float64{}
 	var name string
-	var bytes, sum float64
+	var bytes float64
 	_, err = pgx.ForEachRow(rows, []any{&name, &bytes}, func() error {
-		tables[name] = bytes
+		tables = append(tables, measure.Series{Name: d.Name + ": " + name, Unit: "bytes an entry", Rounds: []float64{bytes}})
 		sum += bytes
 		return nil
 	})
