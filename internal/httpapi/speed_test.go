@@ -19,12 +19,9 @@ type ready struct {
 	rows []audit.Row
 }
 
-func (r ready) Span(context.Context, string, audit.Filter, int64) (audit.Span, error) {
-	return audit.Span{Size: 5_000_000, High: 5_000_000}, nil
-}
-
-func (r ready) Rows(_ context.Context, _ string, positions []int64) ([]audit.Row, error) {
-	return r.rows[:len(positions)], nil
+func (r ready) Newest(context.Context, string, audit.Window) (audit.Found, []audit.Row, error) {
+	positions := audit.Span{High: 5_000_000}.Descending(50, 50)
+	return audit.Found{Size: 5_000_000, Total: 5_000_000, Positions: positions}, r.rows, nil
 }
 
 // discard is a ResponseWriter that counts.

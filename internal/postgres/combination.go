@@ -67,6 +67,9 @@ func (r *reading) combination(ctx context.Context) (int64, []int64, error) {
 	}
 	w := r.window
 	page := tally{below: w.Below, skip: w.Offset, limit: w.Limit}
+	if w.Offset >= r.span.Below(w.Below).Len() {
+		page.limit = 0 // such a page is empty whatever matches
+	}
 	known := r.store.counts.get(r)
 	if known.high == r.span.Low { // nothing is known: one walk serves both
 		page.counting = true

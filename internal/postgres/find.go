@@ -110,7 +110,10 @@ func (r *reading) byIndex(ctx context.Context) (int64, []int64, error) {
 	var p pipeline
 	p.in(ctx, r.organization)
 	total := columnOf(term).count(ctx, &p, spanArgs{r.organization, term.Value, r.span.Low, r.span.High})
-	positions := columnOf(term).positions(ctx, &p, pageArgs{r.organization, term.Value, listed.Low, listed.High, min(w.Offset, maxSkip), w.Limit})
+	positions := &[]int64{}
+	if w.Offset < listed.Len() {
+		positions = columnOf(term).positions(ctx, &p, pageArgs{r.organization, term.Value, listed.Low, listed.High, w.Offset, w.Limit})
+	}
 	err := p.run(ctx, r.store.reads)
 	return *total, *positions, translate("find entries", err)
 }
@@ -140,8 +143,8 @@ func (r *reading) byPostings(ctx context.Context) (int64, []int64, error) {
 	if listed != tail {
 		tailListed = columnOf(term).count(ctx, &q, spanArgs{r.organization, term.Value, listed.Low, listed.High})
 	}
-	if listed.Len() > 0 {
-		recent = columnOf(term).positions(ctx, &q, pageArgs{r.organization, term.Value, listed.Low, listed.High, min(w.Offset, maxSkip), w.Limit})
+	if w.Offset < listed.Len() {
+		recent = columnOf(term).positions(ctx, &q, pageArgs{r.organization, term.Value, listed.Low, listed.High, w.Offset, w.Limit})
 	}
 	if err := q.run(ctx, r.store.reads); err != nil {
 		return 0, nil, translate("find entries", err)

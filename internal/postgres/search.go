@@ -100,7 +100,10 @@ func (r *reading) search(ctx context.Context) (int64, []int64, error) {
 	var p pipeline
 	p.in(ctx, r.organization)
 	total := counting.count(ctx, &p, spanArgs{r.organization, term.Value, fresh.Low, fresh.High})
-	positions := r.searched.positions(ctx, &p, pageArgs{r.organization, term.Value, listed.Low, listed.High, min(w.Offset, maxSkip), w.Limit})
+	positions := &[]int64{}
+	if w.Offset < listed.Len() {
+		positions = r.searched.positions(ctx, &p, pageArgs{r.organization, term.Value, listed.Low, listed.High, w.Offset, w.Limit})
+	}
 	if err := p.run(ctx, r.store.reads); err != nil {
 		return 0, nil, translate("search", err)
 	}

@@ -64,12 +64,16 @@ type Database struct {
 const (
 	owner    = "bench_owner"
 	serving  = "bench_serving"
+	worker   = "bench_worker"
 	naive    = "bench_naive"
 	password = "bench"
 )
 
 // ServingURL is the service's own login: row-level security holds for it.
 func (d Database) ServingURL() string { return d.server.URL(serving, password, d.Name) }
+
+// WorkerURL is the login of the service's background work.
+func (d Database) WorkerURL() string { return d.server.URL(worker, password, d.Name) }
 
 // NaiveURL is the login of the naive form.
 func (d Database) NaiveURL() string { return d.server.URL(naive, password, d.Name) }
@@ -187,6 +191,7 @@ func (d *Dataset) ensure(ctx context.Context, conn *pgx.Conn, database Database)
 	}
 	err = postgres.Provision(ctx, d.Server.SuperuserURL("postgres"), d.Server.URL(owner, password, draft.Name), postgres.Own{
 		Name: draft.Name, Owner: owner, OwnerPassword: password, Serving: serving, ServingPassword: password,
+		Worker: worker, WorkerPassword: password,
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/merkle"
+	"ocore.dev/audit/internal/postgres"
 )
 
 // load fills a migrated, empty database.
@@ -41,10 +42,16 @@ func (d *Dataset) load(ctx context.Context, database Database, bulk bool) error 
 	return l.run(ctx, popular, "VACUUM (FREEZE, ANALYZE)", "CHECKPOINT")
 }
 
-// buildCounts brings what the store builds in the background up to the heads.
-//
-// The store has nothing of the kind yet; when it has, it is called here and nowhere else.
-func buildCounts(_ context.Context, _ Database) error { return nil }
+// buildCounts brings what the worker builds in the background up to the heads.
+func buildCounts(ctx context.Context, database Database) error {
+	builder, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: database.WorkerURL()})
+	if err != nil {
+		return err
+	}
+	defer builder.Close()
+	_, err = builder.Build(ctx)
+	return err
+}
 
 // popular keeps how often each value stands in the largest trail: rows choose by it what
 // they ask for.

@@ -127,7 +127,7 @@ type Service struct {
 // service is the one that serves a database; it is started once.
 func (b *Bench) service(ctx context.Context, database dataset.Database) (*Service, error) {
 	return b.start(ctx, "service "+database.Name, database, func(address string) *exec.Cmd {
-		return exec.CommandContext(ctx, b.Binary, "serve", "--database-url", database.ServingURL(), "--listen", address,
+		return exec.CommandContext(ctx, b.Binary, "serve", "--database-url", database.ServingURL(), "--worker-database-url", database.WorkerURL(), "--listen", address,
 			"--auth-key-set-file", b.keySet, "--log-level", "warn")
 	})
 }
