@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -23,40 +24,63 @@ func AppendCSVHeader(dst []byte) []byte {
 // states compact JSON, absent members empty cells, and every cell that a spreadsheet
 // would run as a formula is escaped as [EscapeCell] does.
 func (r Row) AppendCSV(dst []byte) []byte {
-	cells := map[string]string{
-		"position":  strconv.FormatInt(r.Position, 10),
-		"createdAt": FormatTime(r.CreatedAt),
-	}
-	for _, m := range members(r.Text) {
-		if m.raw[0] == '"' {
-			cells[m.name] = unquote(m.raw)
-		} else {
-			cells[m.name] = string(m.raw)
-		}
-	}
+	found := members(r.Text)
 	for i, column := range CSVColumns {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendCell(dst, EscapeCell(cells[column]))
+		switch column {
+		case "position":
+			dst = strconv.AppendInt(dst, r.Position, 10)
+		case "createdAt":
+			dst = r.CreatedAt.UTC().AppendFormat(dst, TimeFormat)
+		default:
+			dst = appendCell(dst, cellOf(found, column))
+		}
 	}
 	return append(dst, "\r\n"...)
 }
 
-func appendCell(dst []byte, cell string) []byte {
-	if !strings.ContainsAny(cell, "\",\r\n") {
-		return append(dst, cell...)
+// cellOf is a member as a cell holds it before any escaping, nil where it is absent.
+func cellOf(found []member, name string) []byte {
+	for _, m := range found {
+		switch {
+		case m.name != name:
+		case m.raw[0] != '"':
+			return m.raw
+		case bytes.IndexByte(m.raw, '\\') < 0:
+			return m.raw[1 : len(m.raw)-1]
+		default:
+			return []byte(unquote(m.raw))
+		}
 	}
-	dst = append(dst, '"')
-	dst = append(dst, strings.ReplaceAll(cell, `"`, `""`)...)
-	return append(dst, '"')
+	return nil
+}
+
+func appendCell(dst, cell []byte) []byte {
+	escape := ""
+	if isFormula(bytes.TrimLeft(cell, "'")) {
+		escape = "'"
+	}
+	if !bytes.ContainsAny(cell, "\",\r\n") {
+		return append(append(dst, escape...), cell...)
+	}
+	dst = append(append(dst, '"'), escape...)
+	for {
+		quote := bytes.IndexByte(cell, '"') + 1
+		if quote == 0 {
+			return append(append(dst, cell...), '"')
+		}
+		dst = append(append(dst, cell[:quote]...), '"')
+		cell = cell[quote:]
+	}
 }
 
 // EscapeCell puts an apostrophe before a cell that a spreadsheet would run as a formula
 // (OWASP ASVS 5.0, 1.2.10). A cell that already begins with apostrophes before such a
 // character gets one more, so that [UnescapeCell] restores every cell exactly.
 func EscapeCell(cell string) string {
-	if isFormula(strings.TrimLeft(cell, "'")) {
+	if isFormula([]byte(strings.TrimLeft(cell, "'"))) {
 		return "'" + cell
 	}
 	return cell
@@ -64,13 +88,13 @@ func EscapeCell(cell string) string {
 
 // UnescapeCell takes away the apostrophe that [EscapeCell] put there, and no other.
 func UnescapeCell(cell string) string {
-	if strings.HasPrefix(cell, "'") && isFormula(strings.TrimLeft(cell, "'")) {
+	if strings.HasPrefix(cell, "'") && isFormula([]byte(strings.TrimLeft(cell, "'"))) {
 		return cell[1:]
 	}
 	return cell
 }
 
-func isFormula(cell string) bool {
-	first, _ := utf8.DecodeRuneInString(cell)
-	return cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first)
+func isFormula(cell []byte) bool {
+	first, _ := utf8.DecodeRune(cell)
+	return len(cell) > 0 && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first)
 }

@@ -377,10 +377,26 @@ func members(object []byte) []member {
 			return found
 		}
 		at += len(raw)
-		found = append(found, member{unquote(key), key, raw})
+		found = append(found, member{memberName(key), key, raw})
 	}
 	return found
 }
+
+// memberName is the name that a key says. Those of entries are not made anew.
+func memberName(key []byte) string {
+	if name, known := knownNames[string(key[1:len(key)-1])]; known {
+		return name
+	}
+	return unquote(key)
+}
+
+var knownNames = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range append(leafPlain, leafCommitted...) {
+		names[name] = name
+	}
+	return names
+}()
 
 // valueLength is the length of the value that compact JSON begins with.
 func valueLength(src []byte) int {

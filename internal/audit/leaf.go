@@ -2,12 +2,12 @@ package audit
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
 	"time"
@@ -53,35 +53,91 @@ func NewSalts(organization string, text []byte) []byte {
 // when a member has no salt, and when the text is not laid out as this package does.
 func Leaf(organization string, createdAt time.Time, text, salts []byte) ([]byte, error) {
 	found := members(text)
-	if !bytes.Equal(appendObject(make([]byte, 0, len(text)), found), text) {
+	if !isObject(text, found) {
 		return nil, errors.New("leaf: the stored text is no compact JSON object")
 	}
 	// Plain members were stored in canonical form. They are taken as they stand, so that
 	// no other bytes have the same leaf.
-	fields, committed := leafMembers(organization, found)
+	plain, committed := leafMembers(organization, found)
+	fields := append(make([]member, 0, len(found)+3), plain...)
 	fields = append(fields,
 		newMember("v", []byte("1")),
 		newMember("organization", AppendString(nil, organization)),
 		newMember("createdAt", AppendString(nil, FormatTime(createdAt))))
+	commitments := newCommitments(len(committed))
 	for _, m := range committed {
 		salt := findSalt(salts, m.name)
 		if salt == nil {
 			return nil, fmt.Errorf("leaf: no salt for %s", m.name)
 		}
-		m.raw = AppendString(nil, commitment(salt, m))
+		m.raw = commitments.next(salt, m)
 		fields = append(fields, m)
 	}
 	slices.SortFunc(fields, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	return appendObject(nil, fields), nil
+	return appendObject(make([]byte, 0, 1024), fields), nil
 }
 
-func commitment(salt []byte, m member) string {
-	mac := hmac.New(sha256.New, salt)
-	mac.Write([]byte(m.name))
-	mac.Write([]byte{0})
-	mac.Write(m.raw)
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+// isObject reports whether text is nothing but the members.
+func isObject(text []byte, found []member) bool {
+	rest, whole := text, true
+	cut := func(prefix []byte) {
+		var cut bool
+		rest, cut = bytes.CutPrefix(rest, prefix)
+		whole = whole && cut
+	}
+	for i, m := range found {
+		cut([]byte{"{,"[min(i, 1)]})
+		cut(m.key)
+		cut([]byte{':'})
+		cut(m.raw)
+	}
+	return whole && string(rest) == "}" && len(found) > 0
 }
+
+// commitments makes HMAC-SHA-256 (RFC 2104) with one hash for all of an entry's members:
+// a [crypto/hmac] for each, which can't take another key, was most of a leaf's cost.
+type commitments struct {
+	hash hash.Hash
+	pad  [sha256.BlockSize]byte
+	sum  []byte
+	text []byte // of all of them, as JSON strings
+}
+
+const commitmentSize = 2 + 43 // quotes, and 32 bytes in base64url
+
+func newCommitments(n int) *commitments {
+	return &commitments{hash: sha256.New(), sum: make([]byte, 0, sha256.Size), text: make([]byte, 0, n*commitmentSize)}
+}
+
+// next is the commitment to a member; the salt is shorter than a block.
+func (c *commitments) next(salt []byte, m member) []byte {
+	c.begin(salt, 0x36)
+	c.write([]byte(m.name))
+	c.write([]byte{0})
+	c.write(m.raw)
+	c.sum = c.hash.Sum(c.sum[:0])
+	c.begin(salt, 0x5c)
+	c.write(c.sum)
+	c.sum = c.hash.Sum(c.sum[:0])
+	from := len(c.text)
+	c.text = append(c.text, '"')
+	c.text = base64.RawURLEncoding.AppendEncode(c.text, c.sum)
+	c.text = append(c.text, '"')
+	return c.text[from:len(c.text):len(c.text)]
+}
+
+func (c *commitments) begin(salt []byte, pad byte) {
+	for i := range c.pad {
+		c.pad[i] = pad
+	}
+	for i, b := range salt {
+		c.pad[i] ^= b
+	}
+	c.hash.Reset()
+	c.write(c.pad[:])
+}
+
+func (c *commitments) write(bytes []byte) { _, _ = c.hash.Write(bytes) } // never fails
 
 // leafMembers sorts the members of a stored text into plain and committed ones.
 func leafMembers(organization string, found []member) (plain, committed []member) {
@@ -89,6 +145,7 @@ func leafMembers(organization string, found []member) (plain, committed []member
 	if organization == AdminOrganization {
 		plainNames, committedNames = leafPlainAdmin, leafCommittedAdmin
 	}
+	plain, committed = make([]member, 0, len(found)), make([]member, 0, len(found))
 	var others []member
 	for _, m := range found {
 		switch {
