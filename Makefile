@@ -86,6 +86,16 @@ $(PYTHON): internal/tools/requirements.txt
 $(GENERATOR):
 	mvn -q dependency:copy -Dartifact=org.openapitools:openapi-generator-cli:$(GENERATOR_VERSION) -DoutputDirectory=.tools
 
+SWAGGER_UI_VERSION := 5.35.0
+
+.PHONY: swagger-ui
+swagger-ui: ## Vendor Swagger UI in the version that this file names
+	internal/docs/vendor $(SWAGGER_UI_VERSION)
+
+.PHONY: browser
+browser: build $(NODE_TOOLS) ## Try /docs in a real browser: calls, accessibility, no strangers
+	internal/contract/with-service --demo -- node internal/docs/browser/check.mjs
+
 DOCUMENTS := openapi.yaml gen/openapi-3.1.yaml
 
 .PHONY: lint-document
@@ -104,4 +114,4 @@ changes: ## Fail on a break with the last release that CHANGELOG.md doesn't name
 	$(GO) test -tags oasdiff ./internal/contract/changes
 
 .PHONY: check
-check: drift lint lint-document changes test bench-test ## Everything: drift, linters, the document and its changes, tests
+check: drift lint lint-document changes test bench-test browser ## Everything: drift, linters, the document and its changes, tests, the pages in a browser

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/postgres"
 )
@@ -116,7 +117,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		}
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Service: trails, Authenticator: s.authenticator, Ready: s.ready(store), Log: s.log,
+		Service: trails, Authenticator: s.authenticator, Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
 	})
 	if err != nil {
 		return err

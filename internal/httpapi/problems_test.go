@@ -19,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/testkit"
 )
@@ -191,7 +192,7 @@ func serve(t *testing.T, store audit.Store, log io.Writer) *testkit.Service {
 	t.Helper()
 	logger := slog.New(slog.NewJSONHandler(log, nil))
 	handler, err := httpapi.New(httpapi.Options{
-		Service: audit.NewService(store), Authenticator: trusting{}, Log: logger,
+		Service: audit.NewService(store), Authenticator: trusting{}, Docs: docs.Handler, Log: logger,
 		Ready: func(context.Context) error { panic("not ready: pgx") },
 	})
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 type Options struct {
 	Service       *audit.Service
 	Authenticator Authenticator
-	Ready         func(context.Context) error // nil error: requests can be served
+	Ready         func(context.Context) error             // nil error: requests can be served
+	Docs          func(missing http.Handler) http.Handler // answers from /docs on what it can, and hands on the rest
 	Log           *slog.Logger
 }
 
@@ -38,6 +39,9 @@ func New(o Options) (http.Handler, error) {
 
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
+	pages := o.Docs(http.HandlerFunc(refusePage))
+	routes.Handle("/docs", pages)
+	routes.Handle("/docs/", pages)
 	for path, show := range map[string]http.HandlerFunc{
 		"/healthz":          func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, "ok") },
 		"/readyz":           ready(o.Ready),
@@ -81,6 +85,15 @@ func keepPaths(routes, operations http.Handler) http.Handler {
 func refuseMethod(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Allow", "GET, HEAD")
 	writeProblem(w, r, errMethodNotAllowed)
+}
+
+// refusePage answers for the pages under /docs what is not a GET or HEAD of one.
+func refusePage(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refuseMethod(w, r)
+		return
+	}
+	writeProblem(w, r, errNoSuchPath)
 }
 
 func ready(check func(context.Context) error) http.HandlerFunc {

@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"gen/client":       {},
 	"gen/client/trail": {"gen/client"},
 	"gen/db":           {},
+	"docs":             {},
 	"sql/migrations":   {},
 	"internal/merkle":  {},
 	"internal/audit":   {"internal/merkle"},
@@ -29,17 +30,18 @@ var layers = map[string][]string{
 	"internal/postgres": {
 		"gen/db", "sql/migrations", "internal/audit", "internal/merkle",
 	},
+	"internal/docs":     {"docs"},
 	"internal/embedded": {},
 	"internal/importer": {"internal/audit"},
 	"internal/compare":  {"internal/audit"},
 	"cmd/ocore-audit": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
 	},
 	"internal/contract":          {},
 	"internal/contract/changes":  {},
 	"internal/testkit/reference": {},
 	"internal/testkit": {
-		"gen/client", "internal/audit", "internal/auth", "internal/embedded", "internal/httpapi", "internal/postgres",
+		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/postgres",
 	},
 }
 
@@ -56,6 +58,7 @@ var guarded = map[string][]string{
 	"github.com/oapi-codegen":        {"gen/api", "gen/client", "internal/testkit/reference"},
 	"github.com/fergusstrange":       {"internal/embedded"},
 	"github.com/schollz/progressbar": {"cmd/ocore-audit"},
+	"github.com/yuin/goldmark":       {"internal/docs"},
 }
 
 // domainLibraries are all that the domain needs beside the standard library.

@@ -11,6 +11,7 @@ import (
 	"ocore.dev/audit/gen/client"
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/auth"
+	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/postgres"
 )
@@ -46,7 +47,7 @@ func ServeDatabase(tb testing.TB, database Database) *Service {
 	}
 	log := slog.New(slog.DiscardHandler)
 	handler, err := httpapi.New(httpapi.Options{
-		Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Log: log,
+		Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Docs: docs.Handler, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
