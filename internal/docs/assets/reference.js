@@ -11,11 +11,17 @@ const followScheme = () => document.documentElement.classList.toggle('dark-mode'
 dark.addEventListener('change', followScheme)
 followScheme()
 
-// operationsOf lists the document's operations in its order.
-function operationsOf(spec) {
-  return Object.entries(spec.paths).flatMap(([path, item]) => methods
-    .filter(method => item[method])
-    .map(method => ({ method, path, tag: item[method].tags[0], ...item[method] })))
+// operationsByTag lists the operations of each tag. The tag that has most of them is what
+// most people come for, and comes first.
+function operationsByTag(spec) {
+  const byTag = new Map()
+  for (const item of Object.values(spec.paths)) {
+    for (const method of methods.filter(method => item[method])) {
+      const [tag] = item[method].tags
+      byTag.set(tag, [...byTag.get(tag) ?? [], { method, ...item[method] }])
+    }
+  }
+  return new Map([...byTag].sort(([, a], [, b]) => b.length - a.length))
 }
 
 // prepare fits the document to the page: calls go to the service that the page came from,
@@ -56,12 +62,15 @@ const plugin = ({ React }) => ({
 const mends = {
   '.close-modal': () => ({ 'aria-label': 'Close' }),
   '.modal-ux': () => ({ role: 'dialog', 'aria-modal': 'true', 'aria-label': 'Authorize' }),
+  '.modal-btn': () => ({ 'aria-label': null }), // their texts say it
   '#auth-bearer-value': () => ({ 'aria-label': 'Token', autocomplete: 'off', spellcheck: 'false' }),
   '.operation-filter-input': () => ({ 'aria-label': 'Filter operations by tag or path' }),
   '.opblock-control-arrow': () => ({ 'aria-hidden': 'true' }),
   '.expand-operation': button => ({ 'aria-label': `Operations of ${button.closest('[data-tag]')?.dataset.tag ?? 'this tag'}` }),
   '.authorization__btn': button => ({ 'aria-label': `Authorize, for ${operationName(button)}` }),
   '.view-line-link': () => ({ 'aria-label': null }),
+  '.responses-table select': field => ({ 'aria-label': field.closest('.content-type-wrapper, .media-type-select') || field.classList.contains('content-type') ? 'Media type' : 'Example' }),
+  '.opblock-section-request-body select, .examples-select select': field => ({ 'aria-label': field.classList.contains('content-type') || field.getAttribute('aria-label') === 'Request content type' ? 'Media type' : 'Example' }),
   'tr[data-param-name] :is(input, select, textarea)': field => ({ 'aria-label': field.closest('tr').dataset.paramName }),
   '.body-param__text': field => ({ 'aria-label': `Request body of ${operationName(field)}` }),
   '.microlight, .highlight-code > div, .renderedMarkdown pre, .table-container, .model-container, .models-scroll, .responses-inner, .copy-paste':
@@ -93,7 +102,8 @@ function holdFocus(shown) {
   if (shown === dialog) return
   if (shown && !dialog) {
     opener = document.activeElement
-    shown.querySelector('input, button.authorize, button')?.focus()
+    const first = shown.querySelector('input') ?? shown.querySelector('.modal-btn') ?? shown.querySelector('button')
+    first?.focus()
   } else if (!shown) {
     opener?.focus()
   }
@@ -109,9 +119,9 @@ document.addEventListener('keydown', event => {
 })
 
 // contents lists the operations beside the reference.
-function contents(spec, ui) {
+function contents(byTag, ui) {
   const list = document.getElementById('operations-list')
-  for (const [tag, operations] of Map.groupBy(operationsOf(spec), operation => operation.tag)) {
+  for (const [tag, operations] of byTag) {
     const heading = document.createElement('h2')
     heading.textContent = tag
     const items = document.createElement('ul')
@@ -148,7 +158,8 @@ async function start() {
   const answer = await fetch(new URL('openapi.json', root))
   if (!answer.ok) throw new Error(`openapi.json: ${answer.status}`)
   const spec = prepare(await answer.json())
-  const tags = operationsOf(spec).map(operation => operation.tag)
+  const byTag = operationsByTag(spec)
+  const tags = [...byTag.keys()]
   let waiting = false
   new MutationObserver(() => {
     if (waiting) return
@@ -171,7 +182,7 @@ async function start() {
     defaultModelsExpandDepth: 0,
     tagsSorter: (a, b) => tags.indexOf(a) - tags.indexOf(b),
   })
-  contents(spec, ui)
+  contents(byTag, ui)
 }
 
 start().catch(error => {

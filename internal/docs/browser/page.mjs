@@ -1,27 +1,24 @@
-// A browser that reaches nobody but the service, and pages of it that note what went wrong.
+// A browser that reaches nobody but this machine, and pages of it that note what went wrong.
 import { createRequire } from 'node:module'
 const require = createRequire(new URL('../../tools/package.json', import.meta.url))
 const { chromium } = require('playwright-core')
 const { AxeBuilder } = require('@axe-core/playwright')
 
-export const host = process.env.OCORE_AUDIT_URL
-if (!host) throw new Error('OCORE_AUDIT_URL is missing: run this by `make browser`')
+export const launch = () => chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
+  ],
+})
 
-export function launch() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
-    ],
-  })
-}
-
-// open loads a path in a browser context of its own. Its `faults` collects console errors,
-// violations of the policy, requests to other hosts and failed ones, as long as it is open.
-export async function open(browser, path, { colorScheme = 'light', width = 1280, height = 900 } = {}) {
+// open loads an address in a browser context of its own. The page's `faults` collects, as
+// long as it is open, console errors and warnings, violations of the policy, requests to
+// other hosts and failed ones.
+export async function open(browser, address, { colorScheme = 'light', width = 1280, height = 900 } = {}) {
   const context = await browser.newContext({ colorScheme, viewport: { width, height }, reducedMotion: 'reduce' })
   const page = await context.newPage()
+  const own = new URL(address).origin
   page.faults = []
   page.on('console', message => {
     if (['error', 'warning'].includes(message.type())) page.faults.push(`console ${message.type()}: ${message.text()}`)
@@ -30,7 +27,7 @@ export async function open(browser, path, { colorScheme = 'light', width = 1280,
   page.on('requestfailed', request => page.faults.push(`failed request: ${request.url()}`))
   page.on('request', request => {
     const { origin, protocol } = new URL(request.url())
-    if (origin !== host && protocol !== 'data:') page.faults.push(`request to a stranger: ${request.url()}`)
+    if (origin !== own && protocol !== 'data:') page.faults.push(`request to a stranger: ${request.url()}`)
   })
   await context.exposeFunction('noteViolation', text => page.faults.push(`policy: ${text}`))
   await context.addInitScript(() => {
@@ -38,7 +35,7 @@ export async function open(browser, path, { colorScheme = 'light', width = 1280,
       window.noteViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`)
     })
   })
-  await page.goto(host + path, { waitUntil: 'networkidle' })
+  await page.goto(address, { waitUntil: 'networkidle' })
   return page
 }
 
@@ -46,7 +43,7 @@ const standards = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
 
 // violations are what axe finds against WCAG 2.2 AA, a line for each place.
 export async function violations(page) {
-  const found = await new AxeBuilder({ page }).withTags(standards).analyze()
+  const found = await new AxeBuilder({ page }).options({ runOnly: standards, resultTypes: ['violations'] }).analyze()
   return found.violations.flatMap(violation => violation.nodes.map(node => {
     const why = [...node.any, ...node.all, ...node.none].map(check => check.message).join('; ')
     return `axe ${violation.id}: ${node.target.join(' ')}: ${node.html.slice(0, 160)}: ${why}`
