@@ -68,6 +68,7 @@ const mends = {
   '.opblock-control-arrow': () => ({ 'aria-hidden': 'true' }),
   '.expand-operation': button => ({ 'aria-label': `Operations of ${button.closest('[data-tag]')?.dataset.tag ?? 'this tag'}` }),
   '.authorization__btn': button => ({ 'aria-label': `Authorize, for ${operationName(button)}` }),
+  '.model-box-control': button => ({ 'aria-label': button.textContent.trim() ? null : `Details of ${button.closest('tr')?.cells[0].textContent.trim() || 'the items'}` }),
   '.view-line-link': () => ({ 'aria-label': null }),
   '.responses-table select': field => ({ 'aria-label': field.closest('.content-type-wrapper, .media-type-select') || field.classList.contains('content-type') ? 'Media type' : 'Example' }),
   '.opblock-section-request-body select, .examples-select select': field => ({ 'aria-label': field.classList.contains('content-type') || field.getAttribute('aria-label') === 'Request content type' ? 'Media type' : 'Example' }),
@@ -98,13 +99,16 @@ function mend() {
 // holdFocus moves the focus into a dialog that has opened, and back when it has closed.
 let dialog = null
 let opener = null
+document.addEventListener('focusin', ({ target }) => {
+  if (!target.closest('.modal-ux')) opener = target
+})
+
 function holdFocus(shown) {
   if (shown === dialog) return
-  if (shown && !dialog) {
-    opener = document.activeElement
+  if (shown) {
     const first = shown.querySelector('input') ?? shown.querySelector('.modal-btn') ?? shown.querySelector('button')
     first?.focus()
-  } else if (!shown) {
+  } else {
     opener?.focus()
   }
   dialog = shown

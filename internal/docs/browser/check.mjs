@@ -180,11 +180,15 @@ for (const look of looks) {
     await execute(page, 'listAuditLogs', 200)
     await execute(page, 'createAuditLog', 201)
     await accessible(page, 'everything open')
-    for (const id of ['listAuditLogs', 'createAuditLog']) {
-      await block(page, id).scrollIntoViewIfNeeded()
-      await block(page, id).screenshot({ path: `${screenshots}${id}-${nameOf(look)}.png` })
+    for (const [part, selector] of Object.entries({
+      parameters: '#operations-Audit-listAuditLogs',
+      answer: '#operations-Audit-createAuditLog .live-responses-table',
+      documented: '#operations-Audit-createAuditLog .responses-table:not(.live-responses-table)',
+      schemas: '.models',
+    })) {
+      await page.locator(selector).first().evaluate(element => element.scrollIntoView())
+      await page.screenshot({ path: `${screenshots}${part}-${nameOf(look)}.png` })
     }
-    await page.locator('.models').screenshot({ path: `${screenshots}schemas-${nameOf(look)}.png` })
   })
 }
 

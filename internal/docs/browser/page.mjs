@@ -41,11 +41,11 @@ export async function open(browser, address, { colorScheme = 'light', width = 12
 
 const standards = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
 
-// violations are what axe finds against WCAG 2.2 AA, a line for each place.
+// violations are what axe finds against WCAG 2.2 AA: each rule with its first places.
 export async function violations(page) {
   const found = await new AxeBuilder({ page }).options({ runOnly: standards, resultTypes: ['violations'] }).analyze()
-  return found.violations.flatMap(violation => violation.nodes.map(node => {
-    const why = [...node.any, ...node.all, ...node.none].map(check => check.message).join('; ')
-    return `axe ${violation.id}: ${node.target.join(' ')}: ${node.html.slice(0, 160)}: ${why}`
-  }))
+  return found.violations.map(({ id, help, nodes }) => {
+    const places = nodes.slice(0, 3).map(({ html, any }) => `\n        ${html.slice(0, 160)} ${any[0]?.data?.contrastRatio ?? ''}`)
+    return `axe ${id}: ${help}, at ${nodes.length} places${places.join('')}`
+  })
 }
