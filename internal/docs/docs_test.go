@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,7 +18,7 @@ import (
 // missing stands for the service around the pages.
 var missing = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 
-func ask(t *testing.T, method, target string, headers ...string) *http.Response {
+func ask(t *testing.T, method, target string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(headers); i += 2 {
@@ -27,19 +26,10 @@ func ask(t *testing.T, method, target string, headers ...string) *http.Response 
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 var handler = Handler(missing)
-
-func body(t *testing.T, response *http.Response) string {
-	t.Helper()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
-}
 
 func pages(t *testing.T) map[string]*file {
 	t.Helper()
@@ -101,13 +91,13 @@ func TestEveryAnswerIsUnderThePolicy(t *testing.T) {
 	t.Parallel()
 	for at := range pages(t) {
 		response := ask(t, http.MethodGet, at)
-		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") == "" {
-			t.Errorf("%s: %d %v", at, response.StatusCode, response.Header)
+		if response.Code != http.StatusOK || response.Header().Get("Content-Type") == "" {
+			t.Errorf("%s: %d %v", at, response.Code, response.Header())
 		}
 	}
 	for _, target := range []string{"/docs", "/docs/", "/docs/nothing", "/docs/assets/site.css", "/docs/guides"} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
-			header := ask(t, method, target).Header
+			header := ask(t, method, target).Header()
 			for name, want := range map[string]string{
 				"Content-Security-Policy":      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 				"X-Content-Type-Options":       "nosniff",
@@ -127,21 +117,21 @@ func TestAnswersComeInTheEncodingThatIsAccepted(t *testing.T) {
 	t.Parallel()
 	const target = "/docs/assets/swagger-ui.css"
 	plain := ask(t, http.MethodGet, target)
-	want := body(t, plain)
-	if plain.Header.Get("Content-Encoding") != "" || !strings.Contains(want, ".swagger-ui") {
-		t.Fatalf("plain: %v %.40s", plain.Header, want)
+	want := plain.Body.String()
+	if plain.Header().Get("Content-Encoding") != "" || !strings.Contains(want, ".swagger-ui") {
+		t.Fatalf("plain: %v %.40s", plain.Header(), want)
 	}
 	for accepted, gzipped := range map[string]bool{
 		"gzip": true, "gzip, deflate, br": true, "br;q=1.0, gzip;q=0.8": true, "*": true, "GZIP": true, "br, gzip ; q=0.001": true,
 		"": false, "identity": false, "br": false, "gzip;q=0": false, "*;q=0": false, "gzip;q=0, *": false, "gzip; q=0.000": false, "gzip;q=much": false,
 	} {
 		response := ask(t, http.MethodGet, target, "Accept-Encoding", accepted)
-		got := body(t, response)
-		if response.Header.Get("Vary") != "Accept-Encoding" || response.Header.Get("Cache-Control") != "no-cache" {
-			t.Errorf("%q: %v", accepted, response.Header)
+		got := response.Body.String()
+		if response.Header().Get("Vary") != "Accept-Encoding" || response.Header().Get("Cache-Control") != "no-cache" {
+			t.Errorf("%q: %v", accepted, response.Header())
 		}
-		if (response.Header.Get("Content-Encoding") == "gzip") != gzipped {
-			t.Errorf("%q: %v", accepted, response.Header)
+		if (response.Header().Get("Content-Encoding") == "gzip") != gzipped {
+			t.Errorf("%q: %v", accepted, response.Header())
 			continue
 		}
 		if gzipped {
@@ -158,21 +148,21 @@ func TestWhatABrowserHasIsNotSentAgain(t *testing.T) {
 	tags := map[string]bool{}
 	for _, accepted := range []string{"", "gzip"} {
 		first := ask(t, http.MethodGet, "/docs", "Accept-Encoding", accepted)
-		tag := first.Header.Get("ETag")
+		tag := first.Header().Get("ETag")
 		if tag == "" || tags[tag] {
 			t.Errorf("ETag %q is empty or another encoding's", tag)
 		}
 		tags[tag] = true
 		again := ask(t, http.MethodGet, "/docs", "Accept-Encoding", accepted, "If-None-Match", tag)
-		if again.StatusCode != http.StatusNotModified || body(t, again) != "" || again.Header.Get("ETag") != tag {
-			t.Errorf("again: %d %v", again.StatusCode, again.Header)
+		if again.Code != http.StatusNotModified || again.Body.String() != "" || again.Header().Get("ETag") != tag {
+			t.Errorf("again: %d %v", again.Code, again.Header())
 		}
-		if other := ask(t, http.MethodGet, "/docs", "Accept-Encoding", accepted, "If-None-Match", `"other"`); other.StatusCode != http.StatusOK {
-			t.Errorf("another tag: %d", other.StatusCode)
+		if other := ask(t, http.MethodGet, "/docs", "Accept-Encoding", accepted, "If-None-Match", `"other"`); other.Code != http.StatusOK {
+			t.Errorf("another tag: %d", other.Code)
 		}
 		head := ask(t, http.MethodHead, "/docs", "Accept-Encoding", accepted)
-		if head.StatusCode != http.StatusOK || body(t, head) != "" || head.Header.Get("ETag") != tag {
-			t.Errorf("HEAD: %d %v", head.StatusCode, head.Header)
+		if head.Code != http.StatusOK || head.Body.String() != "" || head.Header().Get("ETag") != tag {
+			t.Errorf("HEAD: %d %v", head.Code, head.Header())
 		}
 	}
 }
@@ -189,19 +179,19 @@ func TestASlashTooManyLeadsToThePage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			to, err := base.Parse(response.Header.Get("Location"))
-			if err != nil || response.StatusCode != http.StatusMovedPermanently || to.RequestURI() != prefix+want {
-				t.Errorf("%s%s: %d to %v (%v)", prefix, target, response.StatusCode, to, err)
+			to, err := base.Parse(response.Header().Get("Location"))
+			if err != nil || response.Code != http.StatusMovedPermanently || to.RequestURI() != prefix+want {
+				t.Errorf("%s%s: %d to %v (%v)", prefix, target, response.Code, to, err)
 			}
 		}
 	}
 	for _, target := range []string{"/docs/nothing/", "/docs/assets/", "/docs/guides/nothing"} {
-		if response := ask(t, http.MethodGet, target); response.StatusCode != http.StatusTeapot {
-			t.Errorf("%s: %d", target, response.StatusCode)
+		if response := ask(t, http.MethodGet, target); response.Code != http.StatusTeapot {
+			t.Errorf("%s: %d", target, response.Code)
 		}
 	}
-	if response := ask(t, http.MethodPost, "/docs"); response.StatusCode != http.StatusTeapot {
-		t.Errorf("POST: %d", response.StatusCode)
+	if response := ask(t, http.MethodPost, "/docs"); response.Code != http.StatusTeapot {
+		t.Errorf("POST: %d", response.Code)
 	}
 }
 

@@ -70,7 +70,7 @@ func servedLink(source, destination string) (string, bool) {
 		return destination, err == nil
 	}
 	target := path.Join(path.Dir(source), u.Path)
-	served := ""
+	var served string
 	switch {
 	case target == "../openapi.yaml":
 		served = "/openapi.yaml"
