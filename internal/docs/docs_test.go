@@ -2,7 +2,6 @@ package docs
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -265,14 +264,14 @@ func TestEveryGuideIsInTheNavigation(t *testing.T) {
 	inNavigation := map[string]bool{"/docs/guides": true, "/docs/problems": true}
 	for _, index := range []string{"README.md", "problems/README.md"} {
 		for _, a := range listed(articles, index) {
-			inNavigation[a.Path] = true
+			inNavigation[a.path] = true
 		}
 	}
 	for name, a := range articles {
-		if !inNavigation[a.Path] {
+		if !inNavigation[a.path] {
 			t.Errorf("docs/%s isn't linked in the README.md beside it", name)
 		}
-		if a.Title == "" {
+		if a.title == "" {
 			t.Errorf("docs/%s has no heading", name)
 		}
 	}
@@ -300,7 +299,7 @@ func TestMarkdownBecomesAPage(t *testing.T) {
 		"a heading":                 {"a.md", "## One `two`", `<h2 id="one-two">`},
 	} {
 		a, err := newArticle(c.source, []byte(c.markdown))
-		if err != nil || !bytes.Contains(a.html, []byte(c.want)) {
+		if err != nil || !strings.Contains(relativeLinks(a.path, string(a.html)), c.want) {
 			t.Errorf("%s: %s (%v), want %s", name, a.html, err, c.want)
 		}
 	}

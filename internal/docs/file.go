@@ -19,16 +19,23 @@ type file struct {
 	hash        string
 }
 
-func newFile(contentType string, body []byte) (*file, error) {
+// packer makes files with one compressor, since each takes a megabyte.
+type packer struct {
+	writer *gzip.Writer
+}
+
+func newPacker() packer {
+	writer, _ := gzip.NewWriterLevel(nil, gzip.BestCompression) // a level that there is
+	return packer{writer}
+}
+
+func (p packer) file(contentType string, body []byte) (*file, error) {
 	var packed bytes.Buffer
-	writer, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
+	p.writer.Reset(&packed)
+	if _, err := p.writer.Write(body); err != nil {
 		return nil, err
 	}
-	if _, err := writer.Write(body); err != nil {
-		return nil, err
-	}
-	if err := writer.Close(); err != nil {
+	if err := p.writer.Close(); err != nil {
 		return nil, err
 	}
 	return gzippedFile(contentType, packed.Bytes()), nil

@@ -62,8 +62,8 @@ func unlink(link *ast.Link) {
 	parent.RemoveChild(parent, link)
 }
 
-// servedLink is a link of a Markdown file as its page needs it; false when it leads to a
-// file that isn't served.
+// servedLink is where a link of a Markdown file leads, as a path of the service; false when
+// it leads to a file that isn't served.
 func servedLink(source, destination string) (string, bool) {
 	u, err := url.Parse(destination)
 	if err != nil || u.IsAbs() || u.Host != "" || u.Path == "" {
@@ -79,7 +79,7 @@ func servedLink(source, destination string) (string, bool) {
 	default:
 		return "", false
 	}
-	u.Path = relative(servedPath(source), served)
+	u.Path = served
 	return u.String(), true
 }
 
@@ -92,33 +92,22 @@ func servedPath(source string) string {
 	return "/docs/" + strings.TrimSuffix(name, "/README")
 }
 
-// relative is the link from one path of the service to another.
-func relative(from, to string) string {
-	base := path.Dir(from)
-	up := ""
-	for base != "/" && !strings.HasPrefix(to, base+"/") {
-		up += "../"
-		base = path.Dir(base)
-	}
-	return up + strings.TrimPrefix(strings.TrimPrefix(to, base), "/")
-}
-
 // article is a Markdown file, read.
 type article struct {
-	Path  string // where it is served
-	Title string // its first heading
+	path  string // where it is served
+	title string // its first heading
 	links []string
 	html  []byte
 }
 
 func newArticle(source string, markdown []byte) (*article, error) {
-	a := &article{Path: servedPath(source)}
+	a := &article{path: servedPath(source)}
 	pc := parser.NewContext()
 	pc.Set(sourceKey, source)
 	document := renderer.Parser().Parse(text.NewReader(markdown), parser.WithContext(pc))
 	_ = ast.Walk(document, func(n ast.Node, entering bool) (ast.WalkStatus, error) {
-		if heading, ok := n.(*ast.Heading); ok && a.Title == "" {
-			a.Title = plainText(heading, markdown)
+		if heading, ok := n.(*ast.Heading); ok && a.title == "" {
+			a.title = plainText(heading, markdown)
 		}
 		if link, ok := n.(*ast.Link); ok && entering {
 			a.links = append(a.links, string(link.Destination))

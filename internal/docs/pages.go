@@ -1,10 +1,7 @@
 package docs
 
 import (
-	"bytes"
 	"embed"
-	"fmt"
-	"html/template"
 	"io/fs"
 	"path"
 	"strings"
@@ -20,77 +17,42 @@ var assets embed.FS
 //go:embed swagger-ui/*.gz
 var swaggerUI embed.FS
 
-//go:embed page.html
-var pageHTML string
-
-var layout = template.Must(template.New("page").Parse(pageHTML))
-
 var contentTypes = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
 	".svg": "image/svg+xml",
 }
 
-// view is what the layout shows.
-type view struct {
-	Path     string
-	Title    string
-	Article  template.HTML // empty on the reference page
-	Guides   []*article
-	Problems []*article
-}
-
-// To is the link from this page to a path of the service.
-func (v view) To(path string) string { return relative(v.Path, path) }
-
-// Section says which part of the navigation the page belongs to.
-func (v view) Section() string {
-	for _, section := range []string{"guides", "problems"} {
-		if strings.HasPrefix(v.Path, "/docs/"+section) {
-			return section
-		}
-	}
-	return "reference"
-}
-
 // loadPages makes every answer, by path.
 func loadPages() (map[string]*file, error) {
 	pages := map[string]*file{}
-	if err := addAssets(pages); err != nil {
-		return nil, err
+	pack := newPacker()
+	add := func(at, contentType string, body []byte) (err error) {
+		pages[at], err = pack.file(contentType, body)
+		return err
 	}
 	articles, err := loadArticles()
 	if err != nil {
 		return nil, err
 	}
-	views := []view{{Path: "/docs", Title: "API reference"}}
-	for _, a := range articles {
-		views = append(views, view{Path: a.Path, Title: a.Title, Article: template.HTML(a.html)}) //nolint:gosec // rendered from files of ours
+	s := site{listed(articles, "README.md"), listed(articles, "problems/README.md")}
+	const page = "text/html; charset=utf-8"
+	if err := add("/docs", page, s.referencePage()); err != nil {
+		return nil, err
 	}
-	guides, problems := listed(articles, "README.md"), listed(articles, "problems/README.md")
-	for _, v := range views {
-		v.Guides, v.Problems = guides, problems
-		var html bytes.Buffer
-		if err := layout.Execute(&html, v); err != nil {
-			return nil, fmt.Errorf("page %s: %w", v.Path, err)
-		}
-		if pages[v.Path], err = newFile("text/html; charset=utf-8", html.Bytes()); err != nil {
+	for _, a := range articles {
+		if err := add(a.path, page, s.articlePage(a)); err != nil {
 			return nil, err
 		}
 	}
-	return pages, nil
-}
-
-func addAssets(pages map[string]*file) error {
 	const under = "/docs/assets/"
-	err := eachFile(assets, func(name string, body []byte) (err error) {
-		pages[under+path.Base(name)], err = newFile(contentTypes[path.Ext(name)], body)
-		return err
+	err = eachFile(assets, func(name string, body []byte) error {
+		return add(under+path.Base(name), contentTypes[path.Ext(name)], body)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return eachFile(swaggerUI, func(name string, body []byte) error {
+	return pages, eachFile(swaggerUI, func(name string, body []byte) error {
 		name = strings.TrimSuffix(path.Base(name), ".gz")
 		pages[under+name] = gzippedFile(contentTypes[path.Ext(name)], body)
 		return nil
@@ -105,16 +67,15 @@ func loadArticles() (map[string]*article, error) {
 	})
 }
 
-// listed are the articles that an index links to, in its order.
+// listed are the articles that an index links to from below it, in its order.
 func listed(articles map[string]*article, index string) []*article {
 	byPath := map[string]*article{}
 	for _, a := range articles {
-		byPath[a.Path] = a
+		byPath[a.path] = a
 	}
 	var found []*article
 	for _, link := range articles[index].links {
-		to := path.Join(path.Dir(articles[index].Path), link)
-		if a := byPath[to]; a != nil && path.Dir(to) == articles[index].Path {
+		if a := byPath[link]; a != nil && path.Dir(link) == articles[index].path {
 			found = append(found, a)
 		}
 	}
