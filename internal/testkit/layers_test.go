@@ -37,9 +37,11 @@ var layers = map[string][]string{
 	"cmd/ocore-audit": {
 		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
 	},
-	"internal/contract":          {},
-	"internal/contract/changes":  {},
-	"internal/testkit/reference": {},
+	"internal/contract":            {},
+	"internal/contract/changes":    {},
+	"internal/testkit/reference":   {},
+	"internal/contract/clients/go": {"gen/client"},
+	"internal/testkit/reference":   {},
 	"internal/testkit": {
 		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/postgres",
 	},
