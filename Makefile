@@ -113,5 +113,27 @@ changes: ## Fail on a break with the last release that CHANGELOG.md doesn't name
 	$(GO) vet -tags oasdiff ./internal/contract/changes
 	$(GO) test -tags oasdiff ./internal/contract/changes
 
+# The TypeScript client, apart from the others since it needs node.
+.PHONY: generate-typescript
+generate-typescript: $(NODE_TOOLS) ## Regenerate gen/typescript from openapi.yaml
+	internal/tools/node_modules/.bin/openapi-typescript openapi.yaml --redocly internal/contract/clients/typescript/redocly.yaml --output gen/typescript/src/schema.ts
+
+.PHONY: drift-typescript
+drift-typescript: generate-typescript ## Fail when gen/typescript differs from what is checked in
+	@test -z "$$(git status --porcelain -- gen/typescript)" || \
+	  { git status --short -- gen/typescript; \
+	    echo "gen/typescript is stale: run make generate-typescript and commit"; exit 1; }
+	@test "$$(node -p 'require("./gen/typescript/package.json").version')" = "$$(sed -n 's/^  version: //p' openapi.yaml)" || \
+	  { echo "gen/typescript/package.json has another version than openapi.yaml"; exit 1; }
+
+.PHONY: clients
+clients: build $(NODE_TOOLS) $(GENERATOR) ## Play one scenario with the Go, TypeScript, Python and Java clients
+	GENERATOR=$(GENERATOR) internal/contract/clients/run
+
+.PHONY: clients-others
+clients-others: build $(NODE_TOOLS) $(GENERATOR) ## Try what other generators make of the document (see docs/clients.md)
+	GENERATOR=$(GENERATOR) internal/contract/clients/others
+
 .PHONY: check
 check: drift lint lint-document changes test bench-test browser ## Everything: drift, linters, the document and its changes, tests, the pages in a browser
+check: drift drift-typescript lint lint-document changes test clients bench-test ## Everything: drift, linters, the document, its changes and its clients, tests

@@ -39,7 +39,6 @@ var layers = map[string][]string{
 	},
 	"internal/contract":            {},
 	"internal/contract/changes":    {},
-	"internal/testkit/reference":   {},
 	"internal/contract/clients/go": {"gen/client"},
 	"internal/testkit/reference":   {},
 	"internal/testkit": {
