@@ -95,6 +95,10 @@ swagger-ui: ## Vendor Swagger UI in the version that this file names
 .PHONY: browser
 browser: build $(NODE_TOOLS) ## Try /docs in a real browser: calls, accessibility, no strangers
 	internal/contract/with-service --demo -- node internal/docs/browser/check.mjs
+.PHONY: lint
+lint: ## Run the linters
+	$(GO) vet ./...
+	$(GO) tool -modfile=internal/tools/go.mod golangci-lint run
 
 DOCUMENTS := openapi.yaml gen/openapi-3.1.yaml
 

@@ -661,15 +661,9 @@ export interface components {
             status: number;
             /**
              * @description What was wrong this time and what to do about it, for people. Its wording may change.
-             * @example per_page is at most 1000.
+             * @example per_page takes a whole number from 0 to 1000
              */
             detail?: string;
-            /**
-             * Format: uri-reference
-             * @description The path that was called.
-             * @example /api/audit-logs
-             */
-            instance?: string;
             /**
              * @description The same as the header `X-Request-Id`.
              * @example 01a207ae-05dc-725e-b84d-8dbc74254770
@@ -691,7 +685,7 @@ export interface components {
         /** @description One fault of a body. */
         ProblemFault: {
             /**
-             * @description A JSON pointer (RFC 6901) into the body that was sent; empty for the body as a whole.
+             * @description A JSON pointer (RFC 6901) into the body that was sent; empty for the body as a whole. Where it would be longer than 4,096 bytes, it points at what holds the fault.
              * @example /items/3/occurredAt
              */
             pointer: string;
@@ -840,7 +834,7 @@ export interface components {
         PageNumber: number;
         /**
          * @description How many entries a page has, up to 1,000. 0, like leaving it out, means 20.
-         * @example 50
+         * @example 2
          */
         PageSize: number;
         /**
@@ -850,7 +844,7 @@ export interface components {
         IgnoredPageNumber: number;
         /**
          * @description Has no effect here. It is accepted for the same reason as `page`.
-         * @example 50
+         * @example 2
          */
         IgnoredPageSize: number;
         /**
@@ -885,20 +879,20 @@ export interface components {
         StartDate: string;
         /**
          * @description Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-         * @example 2026-11-30T23:59:59.999999Z
+         * @example 2026-11-20T23:59:59.999999Z
          */
         EndDate: string;
     };
     requestBodies: never;
     headers: {
         /**
-         * @description Names this request in the service's own records.
+         * @description Names this request in the service's own records: the `X-Request-Id` that you sent, if it was 1 to 64 characters of `A-Z a-z 0-9 . _ -`, or else a UUID version 7.
          * @example 01a207ae-05dc-725e-b84d-8dbc74254770
          */
         RequestId: string;
         /**
          * @description Where the answer goes on, as a link with `rel="next"`. Missing at the end.
-         * @example </api/audit-logs?cursor=cGFnZS0yLW9mLTY0Mg>; rel="next"
+         * @example </api/audit-logs?cursor=cGFnZS0yLW9mLTY0Mg&per_page=2>; rel="next"
          */
         NextLink: string;
         /**
@@ -922,8 +916,8 @@ export interface components {
          */
         IdempotencyReplayed: boolean;
         /**
-         * @description The authentication scheme to use (RFC 6750).
-         * @example Bearer
+         * @description The authentication scheme to use (RFC 6750), and that a token wasn't accepted where one was sent.
+         * @example Bearer realm="ocore-audit", error="invalid_token"
          */
         WwwAuthenticate: string;
         /**
@@ -946,7 +940,7 @@ export interface operations {
                 page?: components["parameters"]["PageNumber"];
                 /**
                  * @description How many entries a page has, up to 1,000. 0, like leaving it out, means 20.
-                 * @example 50
+                 * @example 2
                  */
                 per_page?: components["parameters"]["PageSize"];
                 /**
@@ -981,7 +975,7 @@ export interface operations {
                 start_date?: components["parameters"]["StartDate"];
                 /**
                  * @description Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-                 * @example 2026-11-30T23:59:59.999999Z
+                 * @example 2026-11-20T23:59:59.999999Z
                  */
                 end_date?: components["parameters"]["EndDate"];
             };
@@ -1142,7 +1136,7 @@ export interface operations {
                 start_date?: components["parameters"]["StartDate"];
                 /**
                  * @description Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-                 * @example 2026-11-30T23:59:59.999999Z
+                 * @example 2026-11-20T23:59:59.999999Z
                  */
                 end_date?: components["parameters"]["EndDate"];
                 /**
@@ -1152,7 +1146,7 @@ export interface operations {
                 page?: components["parameters"]["IgnoredPageNumber"];
                 /**
                  * @description Has no effect here. It is accepted for the same reason as `page`.
-                 * @example 50
+                 * @example 2
                  */
                 per_page?: components["parameters"]["IgnoredPageSize"];
             };
@@ -1242,7 +1236,7 @@ export interface operations {
                 page?: components["parameters"]["PageNumber"];
                 /**
                  * @description How many entries a page has, up to 1,000. 0, like leaving it out, means 20.
-                 * @example 50
+                 * @example 2
                  */
                 per_page?: components["parameters"]["PageSize"];
                 /**
@@ -1277,7 +1271,7 @@ export interface operations {
                 start_date?: components["parameters"]["StartDate"];
                 /**
                  * @description Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-                 * @example 2026-11-30T23:59:59.999999Z
+                 * @example 2026-11-20T23:59:59.999999Z
                  */
                 end_date?: components["parameters"]["EndDate"];
             };
@@ -1333,7 +1327,7 @@ export interface operations {
                 page?: components["parameters"]["PageNumber"];
                 /**
                  * @description How many entries a page has, up to 100. 0, like leaving it out, means 20.
-                 * @example 50
+                 * @example 2
                  */
                 limit?: number;
                 /**
