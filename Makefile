@@ -95,10 +95,6 @@ swagger-ui: ## Vendor Swagger UI in the version that this file names
 .PHONY: browser
 browser: build $(NODE_TOOLS) ## Try /docs in a real browser: calls, accessibility, no strangers
 	internal/contract/with-service --demo -- node internal/docs/browser/check.mjs
-.PHONY: lint
-lint: ## Run the linters
-	$(GO) vet ./...
-	$(GO) tool -modfile=internal/tools/go.mod golangci-lint run
 
 DOCUMENTS := openapi.yaml gen/openapi-3.1.yaml
 
@@ -139,5 +135,4 @@ clients-others: build $(NODE_TOOLS) $(GENERATOR) ## Try what other generators ma
 	GENERATOR=$(GENERATOR) internal/contract/clients/others
 
 .PHONY: check
-check: drift lint lint-document changes test bench-test browser ## Everything: drift, linters, the document and its changes, tests, the pages in a browser
-check: drift drift-typescript lint lint-document changes test clients bench-test ## Everything: drift, linters, the document, its changes and its clients, tests
+check: drift drift-typescript lint lint-document changes test bench-test clients browser ## Everything: drift, linters, the document and its changes, tests, clients, a browser
