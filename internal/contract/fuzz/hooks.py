@@ -1,0 +1,288 @@
+"""What Schemathesis can't know of the service: who is calling, and what must hold beside the schemas.
+
+Each @schemathesis.check is a promise of openapi.yaml's prose. To add one, write the
+function: it runs after every answer, in every phase and for every caller. What the
+document doesn't say is not checked here; say it there first.
+"""
+
+import csv
+import io
+import json
+import os
+import zlib
+from collections import Counter
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import requests
+import schemathesis
+
+import rules
+
+CALLER = os.environ["FUZZ_CALLER"]
+TOKEN = os.environ["FUZZ_TOKEN"]  # empty for nobody
+LEAST = int(os.environ["FUZZ_LEAST"])  # cases that each operation must have had
+
+EVERYTHING = {"view:audit_logs", "create:audit_logs", "view:admin_audit_logs", "create:admin_audit_logs"}
+PERMISSIONS, ORGANIZATIONS = {
+    "everything": (EVERYTHING, {"acme"}),
+    "several": (EVERYTHING, {"acme", "globex"}),
+    "viewer": ({"view:audit_logs"}, {"acme"}),
+    "emitter": ({"create:audit_logs"}, {"acme"}),
+    "nobody": (set(), set()),
+}[CALLER]
+
+FREE = {"beforeState", "afterState", "details"}
+ADMIN_MEMBERS = rules.ADMIN_TEXTS.keys() | rules.ADMIN_RESERVED | {"id"}
+COLUMNS = {"action": "action", "resource_type": "resourceType", "resource_id": "resourceId", "user_id": "userId"}
+HEAD_BYTES = 32 * 1024  # what the server reads of a request line and headers, at least
+
+cursors = set()  # handed out by the service, so that made-up ones can be told from them
+session = requests.Session()
+
+
+# What is sent
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Asks for odd media types now and then, for `Accept` has no say in anything, and leaves out
+    every other id, because Schemathesis repeats those it saw, which are a 409 as a rule."""
+    if case.meta is None or case.meta.phase.name.value not in ("fuzzing", "stateful"):
+        return  # the other phases decide themselves which headers are there
+    dice = zlib.crc32(repr((case.path_parameters, case.query, case.body)).encode("utf-8", "replace"))
+    odd = {0: "application/xml", 1: "text/csv", 2: "image/png;q=0.1", 3: "nonsense"}.get(dice % 32)
+    if odd and "Accept" not in case.headers:
+        case.headers["Accept"] = odd
+    if dice % 2 and case.method == "POST" and case.meta.generation.mode.is_positive:
+        for entry in case.body.get("items", [case.body]):
+            entry.pop("id", None)
+
+
+# What is no failure, each for one reason
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    name = type(failure).__name__
+    if too_long(response):
+        return name not in ("UndefinedStatusCode", "AcceptedNegativeData", "RejectedPositiveData", "MissingHeaders")
+    if name == "RejectedPositiveData":
+        return not rule_broken(case, response)
+    return True
+
+
+def too_long(response):
+    """The HTTP server itself refuses heads over its bound, before the service sees them: the one answer without a problem document."""
+    request = response.request
+    head = len(request.url) + sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    return response.status_code == 431 and head > HEAD_BYTES
+
+
+def rule_broken(case, response):
+    """Whether a request that fits the schemas breaks a rule that they can't state, and was refused as that rule says."""
+    path, query = sent(response)
+    if response.status_code == 400:
+        parameter = json.loads(response.content).get("parameter")
+        if parameter == "cursor" and query.get("cursor"):
+            return query["cursor"] not in cursors or len(query.keys() - {"cursor", "per_page", "limit"}) > 0
+        return parameter in rules.query_faults(query) or "\0" in path or rules.repeated_ids(path, case.body)
+    return response.status_code == 422 and bool(rules.body_faults(path, case.body))
+
+
+# What must hold
+
+
+@schemathesis.check
+def nobody_gets_more_or_less_than_the_token_says(ctx, response, case):
+    if response.status_code in (404, 405, 431):
+        return
+    headers = response.request.headers
+    if not TOKEN or headers.get("Authorization") != f"Bearer {TOKEN}":
+        assert response.status_code == 401, "no trusted token, so this is a 401 whatever else is wrong"
+        return
+    permission = case.operation.definition.raw["x-required-permission"]
+    allowed = permission in PERMISSIONS
+    if allowed and not permission.endswith(":admin_audit_logs"):
+        slug = headers.get("X-Org-Slug", "")
+        slug = (slug.decode("latin-1") if isinstance(slug, bytes) else slug).strip(" \t")
+        allowed = slug in ORGANIZATIONS if slug else len(ORGANIZATIONS) == 1
+    assert allowed == (response.status_code not in (401, 403)), f"{CALLER} gets {response.status_code}"
+
+
+@schemathesis.check
+def refusals_are_problems(ctx, response, case):
+    if response.status_code < 400 or too_long(response):
+        return
+    assert response.headers["content-type"] == ["application/problem+json"]
+    problem = json.loads(response.content)
+    assert [problem["requestId"]] == response.headers["x-request-id"]
+    assert problem["status"] == response.status_code
+    assert problem["type"].startswith("https://docs.ocore.dev/audit/problems/")
+    assert problem.get("detail"), "a person is told what to do"
+    for word in ("SQLSTATE", "pgx", "goroutine", "openapi3", "json:", "strconv", "echo"):
+        assert word not in problem["detail"], "the text of a library"
+    if response.status_code == 401:
+        assert response.headers["www-authenticate"][0].startswith("Bearer")
+
+
+@schemathesis.check
+def rules_beside_the_schemas_are_kept(ctx, response, case):
+    """The other side of rule_broken: what a rule forbids is never accepted."""
+    if response.status_code >= 300:
+        return
+    path, query = sent(response)
+    assert not rules.query_faults(query), rules.query_faults(query)
+    if query.get("cursor"):
+        assert query["cursor"] in cursors, "the service never gave this cursor out"
+    if response.request.method == "POST":
+        faults = rules.body_faults(path, case.body)
+        assert not faults and not rules.repeated_ids(path, case.body), faults
+
+
+@schemathesis.check
+def absent_is_never_null(ctx, response, case):
+    content_type = response.headers.get("content-type", [""])[0]
+    if not content_type.startswith("application/") or "json" not in content_type:
+        return
+    body = json.loads(response.content)
+    entries = body.get("items", body.get("logs"))
+    for entry in [body] if entries is None else [{k: v for k, v in body.items() if k not in ("items", "logs")}, *entries]:
+        named = ADMIN_MEMBERS if "/admin/" in case.path else entry.keys()
+        nulls = {k for k in entry.keys() & named - FREE if entry[k] is None}
+        assert not nulls, nulls
+
+
+@schemathesis.check
+def reading_twice_gives_the_same(ctx, response, case):
+    """One caller at a time runs against a service, so nothing is written in between."""
+    if response.request.method != "GET" or response.status_code != 200:
+        return
+    again = session.send(response.request)
+    assert (again.status_code, again.content) == (200, response.content)
+    for name in ("content-type", "link", "x-total-count", "x-truncated", "content-disposition"):
+        assert [again.headers.get(name)] == response.headers.get(name, [None]), name
+
+
+@schemathesis.check
+def lists_show_exactly_what_matches(ctx, response, case):
+    if response.status_code != 200 or "entries/" in case.path:
+        return
+    path, query = sent(response)
+    if response.headers["content-type"] != ["application/json"]:
+        return check_csv(response)
+    body = json.loads(response.content)
+    items = body["logs"] if "logs" in body else body["items"]
+    positions = [item["position"] for item in items]
+    assert positions == sorted(set(positions), reverse=True), "newest first, none twice"
+    if "nextCursor" in body:
+        cursors.add(body["nextCursor"])
+    assert ("nextCursor" in body) == ("link" in response.headers)
+    if "nextCursor" in body:
+        follow(response, body, positions)
+    if query.get("cursor"):
+        return  # its filter and what came before are the cursor's secret
+    check_filters(path, query, items)
+    size = int(query.get("per_page") or query.get("limit") or 0) or 20
+    page = int(query.get("page") or 0) or 1
+    if path.endswith("/export"):
+        size, page = 10_000, 1
+        assert response.headers["x-total-count"] == [str(body["total"])]
+        assert ("x-truncated" in response.headers) == (body["total"] > size)
+    elif "items" in body:
+        assert (body["page"], body["perPage"]) == (page, size)
+    assert len(items) == min(size, max(0, body["total"] - (page - 1) * size)), "the page isn't full, or total is wrong"
+    assert ("nextCursor" in body) == (page * size < body["total"])
+
+
+def follow(response, body, positions):
+    """The next page goes on right below this one, and counts as this one did; an export counts what is left."""
+    target, relation = response.headers["link"][0].split("; ")
+    assert relation == 'rel="next"'
+    headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
+    following = session.get(f"{os.environ['OCORE_AUDIT_URL']}{target.strip('<>')}", headers=headers)
+    assert following.status_code == 200, following.text
+    rest = following.json()
+    first = rest.get("logs", rest.get("items"))[0]["position"]
+    assert first < positions[-1], "an entry stands on two pages"
+    assert rest["total"] == body["total"] - (len(positions) if "/export?" in target else 0)
+
+
+def check_filters(path, query, items):
+    for parameter, member in COLUMNS.items():
+        if query.get(parameter):
+            assert {item.get(member) for item in items} <= {query[parameter]}, parameter
+    if "/resource/" in path:
+        kind, resource = path.split("/resource/")[1].split("/")
+        assert all((item["resourceType"], item.get("resourceId")) == (unquote(kind), unquote(resource)) for item in items)
+    times = [rules.instant(item["createdAt"]) for item in items]
+    assert not query.get("start_date") or all(t >= rules.instant(query["start_date"]) for t in times)
+    assert not query.get("end_date") or all(t <= rules.instant(query["end_date"]) for t in times)
+
+
+def check_csv(response):
+    header, *rows = csv.reader(io.StringIO(response.content.decode(), newline=""))
+    assert header[:12] == sorted(header[:12]) and header[12] == "position", header
+    assert all(len(row) == len(header) for row in rows)
+    assert len(rows) == min(10_000, int(response.headers["x-total-count"][0]))
+
+
+@schemathesis.check
+def what_was_recorded_is_there_and_stays(ctx, response, case):
+    """A 201 is read back and sent again: the same bytes both times, and nothing new."""
+    if response.status_code != 201:
+        return
+    stored, sent_body = json.loads(response.content), case.body
+    if "items" in stored:
+        again = resend(response, {"items": [{**e, "id": r["id"]} for e, r in zip(sent_body["items"], stored["items"], strict=True)]})
+        assert json.loads(again.content)["items"] == [{**receipt, "existing": True} for receipt in stored["items"]]
+        return
+    for name, value in sent_body.items():
+        if name == "occurredAt":
+            assert rules.instant(stored[name]) == rules.instant(value) // 1000 * 1000
+        else:
+            assert stored[name] == value, name
+    assert resend(response, {**sent_body, "id": stored["id"]}).content == response.content
+    if case.path == "/audit-logs" and "view:audit_logs" in PERMISSIONS:
+        headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
+        read = session.get(f"{urlsplit(response.request.url)._replace(query='').geturl()}/entries/{stored['id']}", headers=headers)
+        assert read.content == response.content
+
+
+def resend(response, body):
+    headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
+    again = session.post(response.request.url, json=body, headers=headers)
+    assert (again.status_code, again.headers.get("Idempotency-Replayed")) == (201, "true"), again.text
+    return again
+
+
+@schemathesis.check
+class EveryOperationIsReached:
+    """Counts the cases of each operation, and fails where there were too few, or where no
+    request succeeded although the caller may: such a run would have tested nothing."""
+
+    def __init__(self):
+        self.seen = {}
+        self.answers = Counter()
+
+    def after_response(self, ctx, response, case):
+        self.seen.setdefault(case.operation.label, (case.operation.definition.raw["x-required-permission"], set()))[1].add(case.id)
+        self.answers[case.operation.label, response.status_code] += 1
+
+    def after_run(self, ctx):
+        lacking = []
+        for label, (permission, cases) in sorted(self.seen.items()):
+            statuses = {status: n for (at, status), n in sorted(self.answers.items()) if at == label}
+            print(f"\n{CALLER}: {label}: {len(cases)} cases, answered {statuses}", end="")
+            if len(cases) < LEAST:
+                lacking.append(f"{label} had {len(cases)} cases of {LEAST}")
+            if permission in PERMISSIONS and not {200, 201} & statuses.keys():
+                lacking.append(f"{label} never succeeded")
+        print()
+        assert not lacking, "; ".join(lacking)
+
+
+def sent(response):
+    """The path and the query as they went over the wire. What stands twice is refused, so one value is enough."""
+    url = urlsplit(response.request.url)
+    query = parse_qs(url.query, keep_blank_values=True, errors="replace")
+    return url.path, {name: values[-1] for name, values in query.items()}
