@@ -134,5 +134,16 @@ clients: build $(NODE_TOOLS) $(GENERATOR) ## Play one scenario with the Go, Type
 clients-others: build $(NODE_TOOLS) $(GENERATOR) ## Try what other generators make of the document (see docs/clients.md)
 	GENERATOR=$(GENERATOR) internal/contract/clients/others
 
+# The second seed is another one for each commit, and is printed with its result.
+CONTRACT_SEED ?= $(shell git rev-parse --short=7 HEAD 2>/dev/null | tr a-f 1-6)
+
+.PHONY: contract
+contract: build $(PYTHON) ## Fuzz the contract: every operation, five callers, two seeds
+	internal/contract/fuzz/run 100 1 $(CONTRACT_SEED)
+
+.PHONY: contract-long
+contract-long: build $(PYTHON) ## Fuzz the contract at length: 1,000 examples an operation, three seeds
+	internal/contract/fuzz/run 1000 1 2 3
+
 .PHONY: check
-check: drift drift-typescript lint lint-document changes test bench-test clients browser ## Everything: drift, linters, the document and its changes, tests, clients, a browser
+check: drift drift-typescript lint lint-document changes test bench-test clients contract browser ## Everything: drift, linters, the document and its changes, tests, clients, fuzzing, a browser
