@@ -20,7 +20,7 @@ import rules
 
 CALLER = os.environ["FUZZ_CALLER"]
 TOKEN = os.environ["FUZZ_TOKEN"]  # empty for nobody
-LEAST = int(os.environ["FUZZ_LEAST"])  # cases that each operation must have had
+LEAST = int(os.environ["FUZZ_LEAST"])  # cases that each operation must have had; a few of them prove nothing
 
 EVERYTHING = {"view:audit_logs", "create:audit_logs", "view:admin_audit_logs", "create:admin_audit_logs"}
 PERMISSIONS, ORGANIZATIONS = {
@@ -38,6 +38,7 @@ SPELLINGS = {4: "Application/JSON", 5: "application/json; charset=UTF-8", 6: 'ap
 HEAD_BYTES = 32 * 1024  # what the server reads of a request line and headers, at least
 
 cursors = set()  # handed out by the service, so that made-up ones can be told from them
+recorded = set()  # ids that are stored
 session = requests.Session()
 
 
@@ -46,22 +47,24 @@ session = requests.Session()
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Asks for odd media types now and then, for `Accept` has no say in anything, spells the body's
-    in other ways that mean the same, and leaves out every other id, because Schemathesis
-    repeats those it saw, which are a 409 as a rule."""
-    if case.meta is None or case.meta.phase.name.value not in ("fuzzing", "stateful"):
-        return  # the other phases decide themselves which headers are there
-    dice = zlib.crc32(repr((case.path_parameters, case.query, case.body)).encode("utf-8", "replace"))
-    odd = {0: "application/xml", 1: "text/csv", 2: "image/png;q=0.1", 3: "nonsense"}.get(dice % 32)
-    if odd and "Accept" not in case.headers:
-        case.headers["Accept"] = odd
-    if case.method != "POST" or not case.meta.generation.mode.is_positive:
+    """Takes away what hides everything behind it, and varies what must make no difference."""
+    phase = case.meta.phase if case.meta else None
+    if phase is None:
         return
-    if dice % 16 in SPELLINGS:
-        case.headers["Content-Type"] = SPELLINGS[dice % 16]
-    if dice % 2:
-        for entry in case.body.get("items", [case.body]):
-            entry.pop("id", None)
+    dice = zlib.crc32(repr((case.path_parameters, case.query, case.body)).encode("utf-8", "replace"))
+    if phase.name.value in ("examples", "coverage") and getattr(phase.data, "parameter", None) != "cursor":
+        case.query.pop("cursor", None)  # the document's example, which is nobody's cursor: a 400
+    if phase.name.value != "examples" and dice % 4 and isinstance(case.body, dict):
+        items = case.body.get("items")
+        for entry in items if isinstance(items, list) else [case.body]:
+            if isinstance(entry, dict) and str(entry.get("id")) in recorded:
+                del entry["id"]  # with other content, as a rule: a 409
+    if phase.name.value in ("fuzzing", "stateful"):  # the others decide themselves which headers there are
+        odd = {0: "application/xml", 1: "text/csv", 2: "image/png;q=0.1", 3: "nonsense"}.get(dice % 32)
+        if odd and "Accept" not in case.headers:
+            case.headers["Accept"] = odd
+        if case.method == "POST" and dice % 16 in SPELLINGS and case.meta.generation.mode.is_positive:
+            case.headers["Content-Type"] = SPELLINGS[dice % 16]
 
 
 # What is no failure, each for one reason
@@ -259,6 +262,7 @@ def what_was_recorded_is_there_and_stays(ctx, response, case):
     if response.status_code != 201:
         return
     stored, sent_body = json.loads(response.content), case.body
+    recorded.update(entry["id"] for entry in stored.get("items", [stored]))
     if "items" in stored:
         again = resend(response, {"items": [{**e, "id": r["id"]} for e, r in zip(sent_body["items"], stored["items"], strict=True)]})
         assert json.loads(again.content)["items"] == [{**receipt, "existing": True} for receipt in stored["items"]]
@@ -302,7 +306,7 @@ class EveryOperationIsReached:
             print(f"\n{CALLER}: {label}: {len(cases)} cases, answered {statuses}", end="")
             if len(cases) < LEAST:
                 lacking.append(f"{label} had {len(cases)} cases of {LEAST}")
-            if permission in PERMISSIONS and not {200, 201} & statuses.keys():
+            if LEAST >= 20 and permission in PERMISSIONS and not {200, 201} & statuses.keys():
                 lacking.append(f"{label} never succeeded")
         print()
         assert not lacking, "; ".join(lacking)
