@@ -268,7 +268,7 @@ def what_was_recorded_is_there_and_stays(ctx, response, case):
         assert json.loads(again.content)["items"] == [{**receipt, "existing": True} for receipt in stored["items"]]
         return
     for name, value in sent_body.items():
-        if name == "occurredAt":
+        if name == "occurredAt" and case.path == "/audit-logs":  # in an admin entry it is a member of the author's own
             assert rules.instant(stored[name]) == rules.instant(value) // 1000 * 1000
         else:
             assert stored[name] == value, name
