@@ -279,6 +279,18 @@ def what_was_recorded_is_there_and_stays(ctx, response, case):
         assert read.content == response.content
 
 
+@schemathesis.check
+def other_organizations_learn_nothing(ctx, response, case):
+    """What globex gets for an entry of acme's is what it gets for an id that nobody has."""
+    if CALLER != "everything" or response.status_code != 200 or "entries/" not in case.path:
+        return
+    theirs, nobodys = (
+        session.get(url, headers={"Authorization": f"Bearer {os.environ['TOKEN_OTHER']}", "X-Request-Id": "same"})
+        for url in (response.request.url, f"{os.environ['OCORE_AUDIT_URL']}/api/audit-logs/entries/nobody-has-this")
+    )
+    assert (theirs.status_code, theirs.content) == (404, nobodys.content)
+
+
 def resend(response, body):
     headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
     again = session.post(response.request.url, json=body, headers=headers)
