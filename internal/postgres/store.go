@@ -86,6 +86,10 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	parameters["timezone"] = "UTC"
 	parameters["synchronous_commit"] = "on"                        // 201 means committed, whatever the login's defaults
 	parameters["default_transaction_isolation"] = "read committed" // what is known is looked up after the lock
+	// Each statement is made for one plan, whatever its arguments: the tests hold it. Without
+	// this a connection plans its first five executions anew, and may change its mind later.
+	parameters["plan_cache_mode"] = "force_generic_plan"
+	parameters["jit"] = "off" // would compile for longer than any of them runs
 	parameters["statement_timeout"] = milliseconds(o.StatementTimeout)
 	parameters["lock_timeout"] = milliseconds(o.StatementTimeout / 2)
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout)
