@@ -382,6 +382,26 @@ func members(object []byte) []member {
 	return found
 }
 
+// EachMember visits the members of a compact object that [CompactObject] let in, in their
+// order. raw is the value's text within object.
+func EachMember(object []byte, visit func(name string, raw []byte)) {
+	for _, m := range members(object) {
+		visit(m.name, m.raw)
+	}
+}
+
+// EachItem visits the items of a compact array that [CompactObject] let in, in their
+// order, until visit says no.
+func EachItem(array []byte, visit func(raw []byte) (more bool)) {
+	for at := 1; at < len(array)-1; at++ { // a comma, or the end, stands behind each
+		raw := array[at : at+valueLength(array[at:])]
+		if len(raw) == 0 || !visit(raw) {
+			return
+		}
+		at += len(raw)
+	}
+}
+
 // memberName is the name that a key says. Those of entries are not made anew.
 func memberName(key []byte) string {
 	if name, known := knownNames[string(key[1:len(key)-1])]; known {

@@ -311,3 +311,22 @@ func TestALeafIsSmall(t *testing.T) {
 	}
 	t.Logf("the largest leaf has %d bytes, %d of them in plain members' values", len(leaf), plain)
 }
+
+func TestASealedEntryHasTheLeafOfItsText(t *testing.T) {
+	t.Parallel()
+	for _, v := range leafVectors {
+		sealed, err := audit.NewSealed(v.organization, []byte(v.text))
+		if err != nil || string(sealed.Text) != v.text {
+			t.Fatal(string(sealed.Text), err)
+		}
+		for _, at := range []time.Time{instant(t, v.createdAt), time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC), {}} {
+			want, err := audit.Leaf(v.organization, at, sealed.Text, sealed.Salts)
+			if got := sealed.Leaf(at); err != nil || string(got) != string(want) {
+				t.Errorf("%s: %s, %v, want %s", v.text, got, err, want)
+			}
+		}
+	}
+	if _, err := audit.NewSealed("acme", []byte(`{"id":"x" }`)); err == nil {
+		t.Error("a text that isn't compact was sealed")
+	}
+}

@@ -132,40 +132,37 @@ func checkSchema(body []byte, schema *openapi3.Schema) error {
 // stands empty: decoded, it would take fifty times its bytes. A list with more items than
 // it may have is told alone, and read no further than that.
 func shallow(object []byte, schema *openapi3.Schema) (value map[string]any, overlong *audit.Fault) {
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(object, &members) // it can: admission let it in
-	value = make(map[string]any, len(members))
-	for name, raw := range members {
+	value = make(map[string]any, 16)
+	audit.EachMember(object, func(name string, raw []byte) {
 		property := schema.Properties[name]
 		if property == nil || property.Value.Items == nil || raw[0] != '[' {
 			value[name] = scalar(raw)
-			continue
+			return
 		}
 		list, whole := shallowList(raw, property.Value)
 		if !whole {
-			return nil, &audit.Fault{Pointer: "/" + name, Detail: takes(property.Value)}
+			overlong = &audit.Fault{Pointer: "/" + name, Detail: takes(property.Value)}
 		}
 		value[name] = list
-	}
-	return value, nil
+	})
+	return value, overlong
 }
 
 func shallowList(raw []byte, schema *openapi3.Schema) (list []any, whole bool) {
-	list = []any{}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	for _, err := decoder.Token(); err == nil && decoder.More(); {
-		var item json.RawMessage
-		if schema.MaxItems != nil && uint64(len(list)) == *schema.MaxItems || decoder.Decode(&item) != nil {
-			return nil, false
-		}
-		if item[0] != '{' {
+	list, whole = []any{}, true
+	audit.EachItem(raw, func(item []byte) bool {
+		whole = schema.MaxItems == nil || uint64(len(list)) < *schema.MaxItems
+		switch {
+		case !whole:
+		case item[0] != '{':
 			list = append(list, scalar(item))
-			continue
+		default:
+			object, _ := shallow(item, schema.Items.Value) // entries hold no lists
+			list = append(list, object)
 		}
-		object, _ := shallow(item, schema.Items.Value) // entries hold no lists
-		list = append(list, object)
-	}
-	return list, true
+		return whole
+	})
+	return list, whole
 }
 
 // scalar decodes what is no object or list, and gives empty ones for those.
@@ -175,6 +172,10 @@ func scalar(raw []byte) (value any) {
 		return map[string]any{}
 	case '[':
 		return []any{}
+	case '"':
+		if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 {
+			return string(inner)
+		}
 	}
 	_ = json.Unmarshal(raw, &value) // it can, but for numbers beyond a float64, which are none of a schema's
 	if value == nil && raw[0] != 'n' {

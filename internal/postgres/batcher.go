@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -33,6 +34,7 @@ type batcher struct {
 // request is one submission on its way to being committed.
 type request struct {
 	submission audit.Submission
+	sealed     []audit.Sealed   // of each entry but imports, whose text holds the time of the commit
 	context    context.Context  // of the caller, who may have gone before its turn comes
 	outcome    chan outcome     // holds one, so that a writer never waits for a caller
 	leave      func()           // gives back its part of what may wait
@@ -67,7 +69,12 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	if !b.waiting.TryAcquire(weight) {
 		return nil, audit.ErrOverloaded
 	}
-	r := &request{submission, ctx, make(chan outcome, 1), func() { b.waiting.Release(weight) }, map[string]int64{}}
+	sealed, err := seal(submission)
+	if err != nil {
+		b.waiting.Release(weight)
+		return nil, err
+	}
+	r := &request{submission, sealed, ctx, make(chan outcome, 1), func() { b.waiting.Release(weight) }, map[string]int64{}}
 	if !b.enqueue(r) {
 		r.leave()
 		return nil, audit.ErrOverloaded
@@ -80,12 +87,27 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	}
 }
 
+// seal does what needs no place in the trail, while others may hold its lock.
+func seal(s audit.Submission) ([]audit.Sealed, error) {
+	sealed := make([]audit.Sealed, len(s.Entries))
+	for i, e := range s.Entries {
+		if !e.OriginalTime.IsZero() {
+			continue
+		}
+		var err error
+		if sealed[i], err = audit.NewSealed(s.Organization, e.Seal(s.RecordedBy, time.Time{})); err != nil {
+			return nil, err
+		}
+	}
+	return sealed, nil
+}
+
 // weigh estimates the bytes that a submission holds. One over the bound, as an import's
 // may be, goes when nothing else waits.
 func weigh(s audit.Submission) int64 {
 	var bytes int64
 	for _, e := range s.Entries {
-		bytes += int64(len(e.Content)) + 512
+		bytes += 2*int64(len(e.Content)) + 1024 // as it was sent, and as it will be stored
 	}
 	return min(bytes, maxWaitingBytes)
 }

@@ -104,7 +104,7 @@ func (g *growth) add(r *request) ([]audit.Receipt, error) {
 		row, known := g.known[e.ID]
 		if !known {
 			var err error
-			if row, err = g.addEntry(s.RecordedBy, e); err != nil {
+			if row, err = g.addEntry(s.RecordedBy, e, r.sealed[i]); err != nil {
 				return nil, err
 			}
 			g.known[e.ID] = row
@@ -119,18 +119,17 @@ func (g *growth) add(r *request) ([]audit.Receipt, error) {
 	return receipts, nil
 }
 
-func (g *growth) addEntry(recordedBy string, e audit.Admitted) (audit.Row, error) {
-	at, importedAt := later(g.now, g.last), time.Time{}
+func (g *growth) addEntry(recordedBy string, e audit.Admitted, sealed audit.Sealed) (audit.Row, error) {
+	at := later(g.now, g.last)
 	if !e.OriginalTime.IsZero() {
-		at, importedAt = e.OriginalTime, g.now
+		at = e.OriginalTime
+		var err error
+		if sealed, err = audit.NewSealed(g.organization, e.Seal(recordedBy, g.now)); err != nil {
+			return audit.Row{}, err
+		}
 	}
-	row := audit.Row{Position: g.tree.Size(), CreatedAt: at, Text: e.Seal(recordedBy, importedAt)}
-	salts := audit.NewSalts(g.organization, row.Text)
-	leaf, err := audit.Leaf(g.organization, at, row.Text, salts)
-	if err != nil {
-		return row, err
-	}
-	hash := merkle.LeafHash(leaf)
+	row := audit.Row{Position: g.tree.Size(), CreatedAt: at, Text: sealed.Text}
+	hash := merkle.LeafHash(sealed.Leaf(at))
 	if err := g.tree.Append(hash); err != nil {
 		return row, err
 	}
@@ -144,7 +143,7 @@ func (g *growth) addEntry(recordedBy string, e audit.Admitted) (audit.Row, error
 	g.entries.ResourceIds = append(g.entries.ResourceIds, e.ResourceID)
 	g.entries.UserIds = append(g.entries.UserIds, e.UserID)
 	g.entries.Entries = append(g.entries.Entries, string(row.Text))
-	g.entries.Salts = append(g.entries.Salts, salts)
+	g.entries.Salts = append(g.entries.Salts, sealed.Salts)
 	g.entries.LeafHashes = append(g.entries.LeafHashes, hash)
 	return row, nil
 }
