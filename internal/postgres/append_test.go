@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,7 @@ func TestOneNewIDInTwoRequestsOfAGroup(t *testing.T) {
 
 func TestARequestsFaultNeverReachesItsNeighbours(t *testing.T) {
 	t.Parallel()
+	early := []string{"a text that has no leaf", "no text"} // are noticed before they wait
 	for name, spoil := range map[string]func(*audit.Admitted){
 		"a NUL, which PostgreSQL refuses": func(e *audit.Admitted) {
 			e.Content = append(e.Content, `,"afterState":{"a":"`+"\x00"+`"}`...)
@@ -196,7 +198,11 @@ func TestARequestsFaultNeverReachesItsNeighbours(t *testing.T) {
 					good[fmt.Sprint(i)] = appending(t, store, submission(organization, entries...))
 				}
 			}
-			eventually(t, "all wait", func() bool { return store.Waiting() == 40 })
+			waiting := 40
+			if slices.Contains(early, name) {
+				waiting -= len(bad)
+			}
+			eventually(t, "all wait", func() bool { return store.Waiting() == waiting })
 			release()
 			for i, done := range good {
 				if o := <-done; o.err != nil {

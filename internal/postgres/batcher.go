@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"hash/fnv"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	if !b.waiting.TryAcquire(weight) {
 		return nil, audit.ErrOverloaded
 	}
-	sealed, err := seal(submission)
+	sealed, err := seal(&submission)
 	if err != nil {
 		b.waiting.Release(weight)
 		return nil, err
@@ -87,8 +88,10 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	}
 }
 
-// seal does what needs no place in the trail, while others may hold its lock.
-func seal(s audit.Submission) ([]audit.Sealed, error) {
+// seal does what needs no place in the trail, while others may hold its lock. What was sent
+// is the beginning of what is stored, so that one text waits and not two.
+func seal(s *audit.Submission) ([]audit.Sealed, error) {
+	s.Entries = slices.Clone(s.Entries)
 	sealed := make([]audit.Sealed, len(s.Entries))
 	for i, e := range s.Entries {
 		if !e.OriginalTime.IsZero() {
@@ -98,6 +101,7 @@ func seal(s audit.Submission) ([]audit.Sealed, error) {
 		if sealed[i], err = audit.NewSealed(s.Organization, e.Seal(s.RecordedBy, time.Time{})); err != nil {
 			return nil, err
 		}
+		s.Entries[i].Content = sealed[i].Text[:len(e.Content)]
 	}
 	return sealed, nil
 }
@@ -107,7 +111,7 @@ func seal(s audit.Submission) ([]audit.Sealed, error) {
 func weigh(s audit.Submission) int64 {
 	var bytes int64
 	for _, e := range s.Entries {
-		bytes += 2*int64(len(e.Content)) + 1024 // as it was sent, and as it will be stored
+		bytes += int64(len(e.Content)) + 1024
 	}
 	return min(bytes, maxWaitingBytes)
 }

@@ -18,13 +18,17 @@ func TestAnAttemptWhoseAnswerWasLostIsNoReplay(t *testing.T) {
 	}
 	now := time.Now()
 	submission := audit.Submission{Organization: "acme", RecordedBy: "ada", Entries: []audit.Admitted{entry}}
-	mine := &request{submission: submission, placed: map[string]int64{}}
+	sealed, err := seal(&submission)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := &request{submission: submission, sealed: sealed, placed: map[string]int64{}}
 	first := &growth{organization: "acme", requests: []*request{mine}}
 	if err := first.place(db.HeadLockRow{Now: now}, nil); err != nil {
 		t.Fatal(err)
 	}
 	stored := []db.EntryKnownRow{{ID: "x", Position: 0, CreatedAt: now, Entry: entry.Seal("ada", time.Time{})}}
-	theirs := &request{submission: submission, placed: map[string]int64{}}
+	theirs := &request{submission: submission, sealed: sealed, placed: map[string]int64{}}
 	again := &growth{organization: "acme", requests: []*request{mine, theirs}}
 	if err := again.place(db.HeadLockRow{Now: now}, stored); err != nil {
 		t.Fatal(err)
