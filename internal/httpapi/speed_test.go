@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 )
 
@@ -52,7 +53,7 @@ func BenchmarkListAnswer(b *testing.B) {
 	}
 	handler, err := httpapi.New(httpapi.Options{
 		Service: audit.NewService(ready{rows: rows}), Authenticator: trusting{},
-		Ready: func(context.Context) error { return nil }, Log: slog.New(slog.DiscardHandler),
+		Ready: func(context.Context) error { return nil }, Docs: docs.Handler, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)

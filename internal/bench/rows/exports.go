@@ -20,6 +20,7 @@ import (
 	"ocore.dev/audit/internal/bench/load"
 	"ocore.dev/audit/internal/bench/measure"
 	"ocore.dev/audit/internal/bench/report"
+	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/postgres"
 )
@@ -102,7 +103,7 @@ func (b *Bench) inside(ctx context.Context, d dataset.Database) (address string,
 		return "", nil, err
 	}
 	log := slog.New(slog.DiscardHandler) // readers break off on purpose
-	handler, err := httpapi.New(httpapi.Options{Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Log: log})
+	handler, err := httpapi.New(httpapi.Options{Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Docs: docs.Handler, Log: log})
 	if err != nil {
 		return "", nil, err
 	}
