@@ -5,12 +5,13 @@ function: it runs after every answer, in every phase and for every caller. What 
 document doesn't say is not checked here; say it there first.
 """
 
+import copy
 import csv
 import io
 import json
 import os
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
@@ -20,7 +21,7 @@ import rules
 
 CALLER = os.environ["FUZZ_CALLER"]
 TOKEN = os.environ["FUZZ_TOKEN"]  # empty for nobody
-LEAST = int(os.environ["FUZZ_LEAST"])  # cases that each operation must have had; a few of them prove nothing
+LEAST = int(os.environ["FUZZ_LEAST"])  # cases that must be made up for each operation; a few of them prove nothing
 
 EVERYTHING = {"view:audit_logs", "create:audit_logs", "view:admin_audit_logs", "create:admin_audit_logs"}
 PERMISSIONS, ORGANIZATIONS = {
@@ -55,6 +56,7 @@ def before_call(context, case, kwargs):
     if phase.name.value in ("examples", "coverage") and getattr(phase.data, "parameter", None) != "cursor":
         case.query.pop("cursor", None)  # the document's example, which is nobody's cursor: a 400
     if phase.name.value != "examples" and dice % 4 and isinstance(case.body, dict):
+        case.body = copy.deepcopy(case.body)  # it may be drawn again
         items = case.body.get("items")
         for entry in items if isinstance(items, list) else [case.body]:
             if isinstance(entry, dict) and str(entry.get("id")) in recorded:
@@ -304,21 +306,25 @@ class EveryOperationIsReached:
     request succeeded although the caller may: such a run would have tested nothing."""
 
     def __init__(self):
-        self.seen = {}
-        self.answers = Counter()
+        self.fuzzed = defaultdict(set)  # cases that were made up, of all that there were
+        self.answers = defaultdict(Counter)
+        self.permissions = {}
 
     def after_response(self, ctx, response, case):
-        self.seen.setdefault(case.operation.label, (case.operation.definition.raw["x-required-permission"], set()))[1].add(case.id)
-        self.answers[case.operation.label, response.status_code] += 1
+        label = case.operation.label
+        self.permissions[label] = case.operation.definition.raw["x-required-permission"]
+        self.answers[label][response.status_code] += 1
+        if case.meta.phase.name.value == "fuzzing":
+            self.fuzzed[label].add(case.id)
 
     def after_run(self, ctx):
         lacking = []
-        for label, (permission, cases) in sorted(self.seen.items()):
-            statuses = {status: n for (at, status), n in sorted(self.answers.items()) if at == label}
-            print(f"\n{CALLER}: {label}: {len(cases)} cases, answered {statuses}", end="")
-            if len(cases) < LEAST:
-                lacking.append(f"{label} had {len(cases)} cases of {LEAST}")
-            if LEAST >= 20 and permission in PERMISSIONS and not {200, 201} & statuses.keys():
+        for label, statuses in sorted(self.answers.items()):
+            fuzzed = len(self.fuzzed[label])
+            print(f"\n{CALLER}: {label}: {statuses.total()} cases, {fuzzed} of them fuzzed, answered {dict(sorted(statuses.items()))}", end="")
+            if fuzzed < LEAST:
+                lacking.append(f"{label} had {fuzzed} fuzzed cases of {LEAST}")
+            if LEAST >= 20 and self.permissions[label] in PERMISSIONS and not {200, 201} & statuses.keys():
                 lacking.append(f"{label} never succeeded")
         print()
         assert not lacking, "; ".join(lacking)
