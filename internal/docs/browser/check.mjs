@@ -179,7 +179,8 @@ for (const look of looks) {
     await block(page, 'listAuditLogs').locator('[data-param-name=per_page] input').fill('1')
     await execute(page, 'listAuditLogs', 200)
     await execute(page, 'createAuditLog', 201)
-    await accessible(page, 'everything open')
+    // The longest look of all. Colours don't depend on the width, so each of both is looked at once.
+    if ((look.colorScheme === 'light') === (look.width === 1280)) await accessible(page, 'everything open')
     for (const [part, selector] of Object.entries({
       parameters: '#operations-Audit-listAuditLogs',
       answer: '#operations-Audit-createAuditLog .live-responses-table',
