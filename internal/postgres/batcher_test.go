@@ -30,14 +30,21 @@ func TestMoreBytesThanMayWaitAreRefusedRatherThanKept(t *testing.T) {
 	t.Parallel()
 	d := testkit.NewDatabase(t)
 	store := openStore(t, postgres.Options{URL: d.ServingURL, Writers: 1})
+	var accepted, refused []audit.Submission // made before the lock is held, which has its time-out
+	for i := range heaviest {
+		accepted = append(accepted, heavy(t, "acme", fmt.Sprint("accepted-", i)))
+	}
+	for i := range 3 {
+		refused = append(refused, heavy(t, "globex", fmt.Sprint("refused-", i)))
+	}
 	release := stall(t, d, store, "acme")
 	var waiting []<-chan outcome
-	for i := range heaviest {
-		waiting = append(waiting, appending(t, store, heavy(t, "acme", fmt.Sprint("accepted-", i))))
+	for _, s := range accepted {
+		waiting = append(waiting, appending(t, store, s))
 	}
 	eventually(t, "all wait", func() bool { return store.Waiting() == heaviest })
-	for i := range 3 {
-		if _, err := store.Append(t.Context(), heavy(t, "globex", fmt.Sprint("refused-", i))); !errors.Is(err, audit.ErrOverloaded) {
+	for _, s := range refused {
+		if _, err := store.Append(t.Context(), s); !errors.Is(err, audit.ErrOverloaded) {
 			t.Errorf("over the bound: %v", err)
 		}
 	}
@@ -48,7 +55,7 @@ func TestMoreBytesThanMayWaitAreRefusedRatherThanKept(t *testing.T) {
 		}
 	}
 	// What was refused may be sent again, once there is room.
-	mustAppend(t, store, "globex", heavy(t, "globex", "refused-0").Entries...)
+	mustAppend(t, store, "globex", refused[0].Entries...)
 	if stored := checkTrail(t, d, "acme"); len(stored) != 2+31*heaviest {
 		t.Errorf("%d entries are stored", len(stored))
 	}
@@ -59,10 +66,10 @@ func TestWhatCallersGaveUpOnCountsAsLongAsItIsKept(t *testing.T) {
 	t.Parallel()
 	d := testkit.NewDatabase(t)
 	store := openStore(t, postgres.Options{URL: d.ServingURL, Writers: 1})
+	s, more := heavy(t, "acme", "given-up"), heavy(t, "acme", "refused")
 	release := stall(t, d, store, "acme")
 	impatient, giveUp := context.WithCancel(t.Context())
 	given := make(chan error, heaviest)
-	s := heavy(t, "acme", "given-up")
 	for range heaviest {
 		go func() {
 			_, err := store.Append(impatient, s)
@@ -76,7 +83,7 @@ func TestWhatCallersGaveUpOnCountsAsLongAsItIsKept(t *testing.T) {
 			t.Errorf("a caller that gave up got %v", err)
 		}
 	}
-	if _, err := store.Append(t.Context(), heavy(t, "acme", "refused")); !errors.Is(err, audit.ErrOverloaded) {
+	if _, err := store.Append(t.Context(), more); !errors.Is(err, audit.ErrOverloaded) {
 		t.Errorf("%d requests are kept for nobody, and one more was not refused: %v", heaviest, err)
 	}
 	release()
