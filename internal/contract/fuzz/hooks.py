@@ -34,6 +34,13 @@ PERMISSIONS, ORGANIZATIONS = {
 
 FREE = {"beforeState", "afterState", "details"}
 ADMIN_MEMBERS = rules.ADMIN_TEXTS.keys() | rules.ADMIN_RESERVED | {"id"}
+# Members that fit the schemas, on either side of a rule that they can't state.
+RARE = [
+    {"userName": "é" * 256}, {"userName": "é" * 257}, {"id": ".."}, {"occurredAt": "2016-12-31T23:59:60Z"},
+    {"afterState": rules.nested(32)}, {"afterState": rules.nested(33)}, {"afterState": {"n": 10**63}},
+    {"afterState": {"n": -(10**63)}}, {"afterState": {"big": "x" * rules.MAX_ENTRY}}, {"beforeState": {"": "\0"}},
+]
+BATCH = "/audit-logs/batch"
 COLUMNS = {"action": "action", "resource_type": "resourceType", "resource_id": "resourceId", "user_id": "userId"}
 SPELLINGS = {4: "Application/JSON", 5: "application/json; charset=UTF-8", 6: 'application/json;charset="utf-8"', 7: "application/json ; x=1"}
 HEAD_BYTES = 32 * 1024  # what the server reads of a request line and headers, at least
@@ -48,25 +55,43 @@ session = requests.Session()
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Takes away what hides everything behind it, and varies what must make no difference."""
     phase = case.meta.phase if case.meta else None
     if phase is None:
         return
     dice = zlib.crc32(repr((case.path_parameters, case.query, case.body)).encode("utf-8", "replace"))
+    if isinstance(case.body, dict):
+        case.body = copy.deepcopy(case.body)  # Schemathesis may draw it again
     if phase.name.value in ("examples", "coverage") and getattr(phase.data, "parameter", None) != "cursor":
-        case.query.pop("cursor", None)  # the document's example, which is nobody's cursor: a 400
-    if phase.name.value != "examples" and dice % 4 and isinstance(case.body, dict):
-        case.body = copy.deepcopy(case.body)  # it may be drawn again
-        items = case.body.get("items")
-        for entry in items if isinstance(items, list) else [case.body]:
-            if isinstance(entry, dict) and str(entry.get("id")) in recorded:
-                del entry["id"]  # with other content, as a rule: a 409
-    if phase.name.value in ("fuzzing", "stateful"):  # the others decide themselves which headers there are
-        odd = {0: "application/xml", 1: "text/csv", 2: "image/png;q=0.1", 3: "nonsense"}.get(dice % 32)
-        if odd and "Accept" not in case.headers:
-            case.headers["Accept"] = odd
-        if case.method == "POST" and dice % 16 in SPELLINGS and case.meta.generation.mode.is_positive:
-            case.headers["Content-Type"] = SPELLINGS[dice % 16]
+        case.query.pop("cursor", None)  # the document's example, which is nobody's: a 400 that hides all else
+    if phase.name.value != "examples" and dice % 4:
+        leave_known_ids_out(case)
+    if phase.name.value in ("fuzzing", "stateful"):  # the others say themselves what they try
+        vary(case, dice)
+
+
+def leave_known_ids_out(case):
+    """With other content, as a rule, they are a 409."""
+    body = case.body if isinstance(case.body, dict) else {}
+    items = body.get("items") if case.path == BATCH else [body]
+    for entry in items if isinstance(items, list) else []:
+        if isinstance(entry, dict) and str(entry.get("id")) in recorded:
+            del entry["id"]
+
+
+def vary(case, dice):
+    """Changes what must make no difference, and adds what Schemathesis hardly comes upon."""
+    odd = {0: "application/xml", 1: "text/csv", 2: "image/png;q=0.1", 3: "nonsense"}.get(dice % 32)
+    if odd and "Accept" not in case.headers:
+        case.headers["Accept"] = odd
+    if case.method != "POST" or not case.meta.generation.mode.is_positive:
+        return
+    if dice % 16 in SPELLINGS:
+        case.headers["Content-Type"] = SPELLINGS[dice % 16]
+    entries = case.body["items"] if case.path == BATCH else [case.body]
+    if dice % 5 == 0:
+        entries[0].update(RARE[dice // 5 % len(RARE)])
+    elif dice % 5 == 1 and len(entries) > 1:
+        entries[0]["id"] = entries[1]["id"] = f"twice-{dice}"
 
 
 # What is no failure, each for one reason
@@ -177,10 +202,14 @@ def absent_is_never_null(ctx, response, case):
     if not content_type.startswith("application/") or "json" not in content_type:
         return
     body = json.loads(response.content)
-    entries = body.get("items", body.get("logs"))
-    for entry in [body] if entries is None else [{k: v for k, v in body.items() if k not in ("items", "logs")}, *entries]:
+    if response.status_code >= 400 or case.path == BATCH or (case.method == "GET" and "entries/" not in case.path):
+        assert None not in body.values()
+        entries = body.get("items", body.get("logs", []))
+    else:
+        entries = [body]
+    for entry in entries:
         named = ADMIN_MEMBERS if "/admin/" in case.path else entry.keys()
-        nulls = {k for k in entry.keys() & named - FREE if entry[k] is None}
+        nulls = {name for name in entry.keys() & named - FREE if entry[name] is None}
         assert not nulls, nulls
 
 
@@ -264,8 +293,8 @@ def what_was_recorded_is_there_and_stays(ctx, response, case):
     if response.status_code != 201:
         return
     stored, sent_body = json.loads(response.content), case.body
-    recorded.update(entry["id"] for entry in stored.get("items", [stored]))
-    if "items" in stored:
+    recorded.update(entry["id"] for entry in (stored["items"] if case.path == BATCH else [stored]))
+    if case.path == BATCH:
         again = resend(response, {"items": [{**e, "id": r["id"]} for e, r in zip(sent_body["items"], stored["items"], strict=True)]})
         assert json.loads(again.content)["items"] == [{**receipt, "existing": True} for receipt in stored["items"]]
         return

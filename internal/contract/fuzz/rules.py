@@ -131,3 +131,8 @@ def depth(value):
     """How many objects and lists stand within each other."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inside is None else 1 + max(map(depth, inside), default=0)
+
+
+def nested(levels):
+    """A value of that depth."""
+    return {} if levels == 1 else {"": nested(levels - 1)}
