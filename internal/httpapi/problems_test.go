@@ -37,11 +37,14 @@ func TestAPathThatIsNotThereIsAProblem(t *testing.T) {
 	for _, path := range []string{
 		"/", "/favicon.ico", "/api", "/api/", "/api/nothing", "/audit-logs", "/API/audit-logs", "/%61pi/audit-logs", "/api//audit-logs", "/api/audit-logs/",
 		"/api/audit-logs/entries", "/api/audit-logs/entries/", "/api/audit-logs/entries/a/b", "/api/Audit-Logs", "/api/audit-logs/export/", "/api/healthz", "/healthz/x",
+		"//api/audit-logs", "//healthz", "/healthz//", "/docs/../healthz", "/./healthz",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 			send(t, outside(s), ada, method, path, "").problem(t, http.StatusNotFound)
 		}
 	}
+	// No path at all, which is what CONNECT has.
+	raw(t, s, "CONNECT audit.example:443 HTTP/1.1\r\nHost: audit.example:443\r\nConnection: close\r\n\r\n").problem(t, http.StatusNotFound)
 	for _, id := range []string{"missing", "..", ".", "a b", "a%2Fb", "%2e%2e", "%F0%9F%A6%86", "export", strings.Repeat("x", 128)} {
 		get(t, s, ada, "/audit-logs/entries/"+id).problem(t, http.StatusNotFound)
 	}

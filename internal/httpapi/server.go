@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"regexp"
 	"runtime/debug"
 	"time"
@@ -42,15 +43,15 @@ func New(o Options) (http.Handler, error) {
 	pages := o.Docs(http.HandlerFunc(refusePage))
 	routes.Handle("/docs", pages)
 	routes.Handle("/docs/", pages)
-	for path, show := range map[string]http.HandlerFunc{
+	for at, show := range map[string]http.HandlerFunc{
 		"/healthz":          func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, "ok") },
 		"/readyz":           ready(o.Ready),
 		"/openapi.yaml":     serveBytes("application/yaml", documentYAML),
 		"/openapi-3.1.yaml": serveBytes("application/yaml", document31YAML),
 		"/openapi.json":     serveBytes("application/json", document.json),
 	} {
-		routes.HandleFunc("GET "+path, show)
-		routes.HandleFunc(path, refuseMethod)
+		routes.HandleFunc("GET "+at, show)
+		routes.HandleFunc(at, refuseMethod)
 	}
 	return observe(o.Log, recovered(keepPaths(routes, operations))), nil
 }
@@ -70,10 +71,12 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 // keepPaths hands API calls past ServeMux, which would redirect resource ids that hold
-// dots and double slashes to cleaned paths.
+// dots and double slashes to cleaned paths. So it does with paths that are unclean
+// elsewhere, or none at all (CONNECT): ServeMux has no problem document for them.
 func keepPaths(routes, operations http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, under := withoutBase(r); under {
+		clean := path.Clean(r.URL.Path)
+		if _, under := withoutBase(r); under || clean != r.URL.Path && clean+"/" != r.URL.Path {
 			operations.ServeHTTP(w, r)
 			return
 		}
