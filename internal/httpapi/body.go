@@ -25,7 +25,7 @@ const bodyDepth = audit.MaxDepth + 3
 // admitBody reads the whole body within its bounds, refuses JSON that readers disagree
 // about, checks it against the schema, and puts it back compact for the binder.
 func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) error {
-	if !isJSON(r.Header.Get("Content-Type")) {
+	if kinds := r.Header.Values("Content-Type"); len(kinds) != 1 || !isJSON(kinds[0]) { // of two, others may believe the second
 		return errMediaType
 	}
 	raw, err := readBody(w, r)

@@ -55,6 +55,12 @@ func TestABodyIsJSONByItsContentType(t *testing.T) {
 			}
 		}
 	}
+	two, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/audit-logs", strings.NewReader(least))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.Header = http.Header{"Authorization": {"Bearer " + testkit.Token(t, ada)}, "Content-Type": {"application/json", "text/plain"}}
+	do(t, s, two).problem(t, http.StatusUnsupportedMediaType)
 }
 
 func TestABodyMayBeGzippedAndNothingElse(t *testing.T) {
