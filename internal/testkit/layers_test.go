@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"sql/migrations":   {},
 	"internal/merkle":  {},
 	"internal/audit":   {"internal/merkle"},
+	"internal/proof":   {"internal/audit", "internal/merkle"},
 	"internal/auth":    {"internal/audit"},
 	"internal/httpapi": {
 		"gen/api", "internal/audit",
@@ -35,7 +36,7 @@ var layers = map[string][]string{
 	"internal/importer": {"internal/audit"},
 	"internal/compare":  {"internal/audit"},
 	"cmd/ocore-audit": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres", "internal/proof",
 	},
 	"internal/contract":            {},
 	"internal/contract/changes":    {},
@@ -56,6 +57,7 @@ var guarded = map[string][]string{
 	"github.com/pressly/goose":       {"internal/postgres"},
 	"github.com/spf13":               {"cmd/ocore-audit"},
 	"github.com/transparency-dev":    {"internal/merkle"},
+	"golang.org/x/mod":               {"internal/proof"},
 	"github.com/oapi-codegen":        {"gen/api", "gen/client", "internal/testkit/reference"},
 	"github.com/fergusstrange":       {"internal/embedded"},
 	"github.com/schollz/progressbar": {"cmd/ocore-audit"},
