@@ -124,7 +124,7 @@ func (e entry) leafHash(organization string) ([]byte, error) {
 	}
 	for _, name := range salted {
 		if !slices.Contains(committed, name) {
-			return nil, mismatch(e.Position, "there is a salt for %s, which the entry doesn't have: it was taken out", name)
+			return nil, mismatch(e.Position, "there is a salt for %s, and the entry has no %s: one was added, or the other taken out", name, name)
 		}
 	}
 	leaf, err := audit.Leaf(organization, e.CreatedAt, e.Text, e.salts)
