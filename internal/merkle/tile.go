@@ -10,6 +10,17 @@ type TileID struct {
 	Index int64
 }
 
+// Full reports whether all 256 hashes of the tile exist in a tree of the given size.
+func (t TileID) Full(size int64) bool { return t.Index < LevelWidth(size, t.Level+1) }
+
+// LevelWidth is how many hashes a level of tiles has in a tree of the given size.
+func LevelWidth(size int64, level int) int64 {
+	for range level {
+		size /= TileWidth
+	}
+	return size
+}
+
 // FinishedTiles lists the tiles that become full when a tree grows from oldSize to
 // newSize leaves, lower levels first, each level from the left.
 func FinishedTiles(oldSize, newSize int64) []TileID {
