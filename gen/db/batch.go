@@ -274,6 +274,138 @@ func (b *AdminSearchInsertManyBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const checkpointInsert = `-- name: CheckpointInsert :batchexec
+INSERT INTO checkpoints (organization, number, size, root, note, signed_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type CheckpointInsertBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type CheckpointInsertParams struct {
+	Organization string
+	Number       int64
+	Size         int64
+	Root         []byte
+	Note         string
+	SignedAt     time.Time
+}
+
+func (q *Queries) CheckpointInsert(ctx context.Context, db DBTX, arg []CheckpointInsertParams) *CheckpointInsertBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Number,
+			a.Size,
+			a.Root,
+			a.Note,
+			a.SignedAt,
+		}
+		batch.Queue(checkpointInsert, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &CheckpointInsertBatchResults{br, len(arg), false}
+}
+
+func (b *CheckpointInsertBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *CheckpointInsertBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const checkpointNewest = `-- name: CheckpointNewest :batchmany
+SELECT number, size, root, note, signed_at FROM checkpoints
+WHERE organization = $1 ORDER BY number DESC LIMIT 1
+`
+
+type CheckpointNewestBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type CheckpointNewestRow struct {
+	Number   int64
+	Size     int64
+	Root     []byte
+	Note     string
+	SignedAt time.Time
+}
+
+// Index: checkpoints_pkey backwards.
+func (q *Queries) CheckpointNewest(ctx context.Context, db DBTX, organization []string) *CheckpointNewestBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(checkpointNewest, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &CheckpointNewestBatchResults{br, len(organization), false}
+}
+
+func (b *CheckpointNewestBatchResults) Query(f func(int, []CheckpointNewestRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []CheckpointNewestRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i CheckpointNewestRow
+				if err := rows.Scan(
+					&i.Number,
+					&i.Size,
+					&i.Root,
+					&i.Note,
+					&i.SignedAt,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *CheckpointNewestBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const entryByID = `-- name: EntryByID :batchmany
 SELECT e.position, e.created_at, e.entry
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
@@ -792,6 +924,84 @@ func (b *EntryRangeBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const entrySalts = `-- name: EntrySalts :batchmany
+SELECT position, created_at, entry, salts FROM entries
+WHERE organization = $1 AND position = ANY ($2::bigint[]) ORDER BY position DESC
+`
+
+type EntrySaltsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntrySaltsParams struct {
+	Organization string
+	Positions    []int64
+}
+
+type EntrySaltsRow struct {
+	Position  int64
+	CreatedAt time.Time
+	Entry     []byte
+	Salts     []byte
+}
+
+// Newest first. Index: entries_pkey.
+func (q *Queries) EntrySalts(ctx context.Context, db DBTX, arg []EntrySaltsParams) *EntrySaltsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Positions,
+		}
+		batch.Queue(entrySalts, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntrySaltsBatchResults{br, len(arg), false}
+}
+
+func (b *EntrySaltsBatchResults) Query(f func(int, []EntrySaltsRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []EntrySaltsRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i EntrySaltsRow
+				if err := rows.Scan(
+					&i.Position,
+					&i.CreatedAt,
+					&i.Entry,
+					&i.Salts,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntrySaltsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const entryValues = `-- name: EntryValues :batchmany
 SELECT position, action, resource_type, resource_id, user_id FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
@@ -1092,6 +1302,71 @@ func (b *HeadLockBatchResults) QueryRow(f func(int, HeadLockRow, error)) {
 }
 
 func (b *HeadLockBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const headState = `-- name: HeadState :batchmany
+SELECT size, root, clock_timestamp()::timestamptz AS now FROM heads WHERE organization = $1
+`
+
+type HeadStateBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type HeadStateRow struct {
+	Size int64
+	Root []byte
+	Now  time.Time
+}
+
+// Index: heads_pkey.
+func (q *Queries) HeadState(ctx context.Context, db DBTX, organization []string) *HeadStateBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(headState, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &HeadStateBatchResults{br, len(organization), false}
+}
+
+func (b *HeadStateBatchResults) Query(f func(int, []HeadStateRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []HeadStateRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i HeadStateRow
+				if err := rows.Scan(&i.Size, &i.Root, &i.Now); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *HeadStateBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -2632,6 +2907,73 @@ func (b *ResourceTypePositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const saltsByID = `-- name: SaltsByID :batchmany
+SELECT e.salts
+FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
+WHERE i.organization = $1 AND i.id = $2
+`
+
+type SaltsByIDBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type SaltsByIDParams struct {
+	Organization string
+	ID           string
+}
+
+// Index: entry_ids_pkey, entries_pkey.
+func (q *Queries) SaltsByID(ctx context.Context, db DBTX, arg []SaltsByIDParams) *SaltsByIDBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.ID,
+		}
+		batch.Queue(saltsByID, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SaltsByIDBatchResults{br, len(arg), false}
+}
+
+func (b *SaltsByIDBatchResults) Query(f func(int, [][]byte, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items [][]byte
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var salts []byte
+				if err := rows.Scan(&salts); err != nil {
+					return err
+				}
+				items = append(items, salts)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *SaltsByIDBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const searchAmong = `-- name: SearchAmong :batchmany
 SELECT position FROM admin_search WHERE folded LIKE $1::text AND position = ANY ($2::bigint[])
 ORDER BY position DESC
@@ -3016,6 +3358,220 @@ func (b *ShortSearchPositionsBatchResults) Query(f func(int, []int64, error)) {
 }
 
 func (b *ShortSearchPositionsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const signingAdvance = `-- name: SigningAdvance :batchexec
+UPDATE signing_progress SET size = $1 WHERE organization = $2
+`
+
+type SigningAdvanceBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type SigningAdvanceParams struct {
+	Size         int64
+	Organization string
+}
+
+// Index: signing_progress_pkey.
+func (q *Queries) SigningAdvance(ctx context.Context, db DBTX, arg []SigningAdvanceParams) *SigningAdvanceBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Size,
+			a.Organization,
+		}
+		batch.Queue(signingAdvance, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SigningAdvanceBatchResults{br, len(arg), false}
+}
+
+func (b *SigningAdvanceBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *SigningAdvanceBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const signingEnsure = `-- name: SigningEnsure :batchexec
+INSERT INTO signing_progress (organization) VALUES ($1) ON CONFLICT DO NOTHING
+`
+
+type SigningEnsureBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Index: signing_progress_pkey.
+func (q *Queries) SigningEnsure(ctx context.Context, db DBTX, organization []string) *SigningEnsureBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(signingEnsure, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SigningEnsureBatchResults{br, len(organization), false}
+}
+
+func (b *SigningEnsureBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *SigningEnsureBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const signingLock = `-- name: SigningLock :batchone
+SELECT size FROM signing_progress WHERE organization = $1 FOR UPDATE
+`
+
+type SigningLockBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Index: signing_progress_pkey.
+func (q *Queries) SigningLock(ctx context.Context, db DBTX, organization []string) *SigningLockBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(signingLock, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SigningLockBatchResults{br, len(organization), false}
+}
+
+func (b *SigningLockBatchResults) QueryRow(f func(int, int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var size int64
+		if b.closed {
+			if f != nil {
+				f(t, size, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		row := b.br.QueryRow()
+		err := row.Scan(&size)
+		if f != nil {
+			f(t, size, err)
+		}
+	}
+}
+
+func (b *SigningLockBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const tileHashes = `-- name: TileHashes :batchmany
+
+SELECT substr(hashes, $1::integer, $2::integer)::bytea AS hashes FROM tiles
+WHERE organization = $3 AND level = $4 AND index = $5
+`
+
+type TileHashesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type TileHashesParams struct {
+	First        int32
+	Length       int32
+	Organization string
+	Level        int16
+	Index        int64
+}
+
+// Proving: hashes of the tree, salts, and what was signed.
+// A part of a full tile: so many bytes from one on, counted from 1. Index: tiles_pkey.
+func (q *Queries) TileHashes(ctx context.Context, db DBTX, arg []TileHashesParams) *TileHashesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.First,
+			a.Length,
+			a.Organization,
+			a.Level,
+			a.Index,
+		}
+		batch.Queue(tileHashes, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &TileHashesBatchResults{br, len(arg), false}
+}
+
+func (b *TileHashesBatchResults) Query(f func(int, [][]byte, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items [][]byte
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var hashes []byte
+				if err := rows.Scan(&hashes); err != nil {
+					return err
+				}
+				items = append(items, hashes)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *TileHashesBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

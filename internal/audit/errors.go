@@ -15,6 +15,7 @@ var (
 	ErrNotFound        = errors.New("not found")           // no such entry in this organization
 	ErrConflict        = errors.New("conflict")            // a known id with other content
 	ErrOverloaded      = errors.New("overloaded")          // refused before anything was stored
+	ErrUnsigned        = errors.New("unsigned")            // no checkpoint covers it yet, or none is signed any more
 	ErrUnavailable     = errors.New("storage unavailable") // outcome of a write unknown: send the same ids again
 )
 

@@ -82,7 +82,7 @@ func arguments(size int) map[string]string {
 		"positions": fmt.Sprintf("ARRAY(SELECT n * %d + 1 FROM generate_series(0, 49) n)", size/50), "id": fmt.Sprintf("'id-%d'", size-5000),
 		"ids": fmt.Sprintf("ARRAY(SELECT 'id-' || n * %d FROM generate_series(0, 49) n)", size/50), "level": "0", "size": "1",
 		"last_created_at": "now()", "frontier": "''", "root": "''",
-		"field": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "at_least": "-13433",
+		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "at_least": "-13433",
 	}
 }
 
@@ -134,6 +134,13 @@ var cases = map[string]struct {
 	"ProgressAdvance":       {map[string]string{"ranges": "1"}, 20},
 	"EntryValues":           {map[string]string{"low": "2048", "high": "2303"}, 60},
 	"PostedValues":          {nil, 150},
+	"TileHashes":            {map[string]string{"first": "33", "length": "4096"}, 20},
+	"EntrySalts":            {nil, 250},
+	"SaltsByID":             {nil, 12},
+	"CheckpointNewest":      {nil, 6},
+	"HeadState":             {nil, 8},
+	"SigningLock":           {nil, 20},
+	"SigningAdvance":        {nil, 20},
 }
 
 // fillForPlans stores one organization of that size, 22,000 entries of 220 small ones, and
@@ -155,6 +162,9 @@ func fillForPlans(t *testing.T, d testkit.Database, size int) {
 		FROM heads, generate_series(0, greatest(size / 256, 8) - 1) n`,
 		"INSERT INTO posting_progress (organization, ranges) SELECT organization, size / 250 FROM heads",
 		"INSERT INTO posting_progress (organization) SELECT 'another-' || n FROM generate_series(1, 5000) n",
+		"INSERT INTO signing_progress (organization, size) SELECT organization, size FROM posting_progress JOIN heads USING (organization)",
+		"INSERT INTO signing_progress (organization) SELECT 'another-' || n FROM generate_series(1, 5000) n",
+		"INSERT INTO checkpoints (organization, number, size, root, note, signed_at) SELECT organization, n, n + 1, sha256(''), repeat('n', 250), now() FROM heads, generate_series(0, 99) n",
 		"INSERT INTO posting_values (organization, field, value) SELECT organization, 1, 'action-' || n FROM heads, generate_series(0, 9) n",
 		`INSERT INTO postings (organization, field, value, range, before, count, positions)
 		SELECT organization, field, value, n, n * 100, 100, decode(repeat('0001', 100), 'hex')
@@ -220,7 +230,10 @@ func explain(t *testing.T, conn *pgx.Conn, s statement, size int) plan {
 }
 
 // readsAll are statements that look at every row on purpose, and why they may.
-var readsAll = map[string]string{"TrailsToPost": "the worker asks every few seconds which trails have grown"}
+var readsAll = map[string]string{
+	"TrailsToPost": "the worker asks every few seconds which trails have grown",
+	"TrailsToSign": "the signer asks twice a second which trails have grown",
+}
 
 // lookUps are the statements that must be served by an index.
 func lookUps(t *testing.T) []statement {

@@ -21,7 +21,7 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 // connection began as another).
 const unfit = `
 WITH roles AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')),
-history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search', 'posting_progress', 'posting_values', 'postings']::regclass[]))
+history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search', 'posting_progress', 'posting_values', 'postings', 'checkpoints', 'signing_progress']::regclass[]))
 SELECT 'it is, or may become, a superuser' FROM roles WHERE rolsuper
 UNION SELECT 'it bypasses row-level security, or may' FROM roles WHERE rolbypassrls
 UNION SELECT 'it owns, or may become the owner of, ' || relname FROM history JOIN roles ON roles.oid = relowner
@@ -42,7 +42,7 @@ UNION SELECT 'it may ' || privilege || ' ' || relname FROM roles, history, unnes
 UNION SELECT 'it may UPDATE ' || relname FROM roles, history
   WHERE relname <> 'heads' AND has_any_column_privilege(roles.oid, history.oid, 'UPDATE')
 UNION SELECT 'it may INSERT into ' || relname FROM roles, history
-  WHERE relname LIKE 'posting%' AND has_any_column_privilege(roles.oid, history.oid, 'INSERT')
+  WHERE (relname LIKE 'posting%' OR relname IN ('checkpoints', 'signing_progress')) AND has_any_column_privilege(roles.oid, history.oid, 'INSERT')
 UNION SELECT 'it may not INSERT into entries' WHERE NOT has_table_privilege('entries', 'INSERT')
 ORDER BY 1`
 

@@ -21,9 +21,9 @@ type WorkerOptions struct {
 	Statement time.Duration // time-out of any one statement; default 30 s
 }
 
-// Worker builds postings from history that is complete. Any number may work on one
-// database: each takes trails that no other is at. Without one, answers are right and
-// slower.
+// Worker builds postings from history that is complete, and keeps what is signed of
+// trails. Any number may work on one database: each takes trails that no other is at.
+// Without one, answers are right and slower, and no entry can be proved.
 type Worker struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
@@ -34,7 +34,7 @@ type Worker struct {
 // OpenWorker connects as the worker role. It doesn't wait for the database.
 func OpenWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	options := Options{URL: o.URL, StatementTimeout: o.Statement, Log: o.Log}.withDefaults()
-	pool, err := options.pool(ctx, "ocore-audit worker", 1)
+	pool, err := options.pool(ctx, "ocore-audit worker", workerConnections)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,10 @@ func OpenWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	}
 	return w, nil
 }
+
+// workerConnections are one for the builder, one for the signer's round and one for
+// checkpoints that somebody waits for.
+const workerConnections = 3
 
 // Close disconnects.
 func (w *Worker) Close() { w.pool.Close() }

@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"internal/proof":   {"internal/audit", "internal/merkle"},
 	"internal/auth":    {"internal/audit"},
 	"internal/httpapi": {
-		"gen/api", "internal/audit",
+		"gen/api", "internal/audit", "internal/merkle", "internal/proof",
 	},
 	"internal/postgres": {
 		"gen/db", "sql/migrations", "internal/audit", "internal/merkle",
@@ -43,7 +43,7 @@ var layers = map[string][]string{
 	"internal/contract/clients/go": {"gen/client"},
 	"internal/testkit/reference":   {},
 	"internal/testkit": {
-		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/postgres",
+		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/postgres", "internal/proof",
 	},
 }
 

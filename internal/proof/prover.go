@@ -1,0 +1,263 @@
+package proof
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/merkle"
+)
+
+// Trees is what proofs are made of.
+type Trees interface {
+	// Tree reads hashes of the trail's tree, of that size or a later one.
+	Tree(organization string, size int64) merkle.Reader
+	// Signed is the newest checkpoint, of size 0 when there is none, and the trail's size.
+	Signed(ctx context.Context, organization string) (newest audit.Checkpoint, size int64, err error)
+	// EntryWithSalts finds an entry, what opens its leaf, and the newest checkpoint, of size 0
+	// when there is none; or [audit.ErrNotFound].
+	EntryWithSalts(ctx context.Context, organization, id string) (audit.Row, []byte, audit.Checkpoint, error)
+	// RowsWithSalts reads entries and what opens their leaves, in the order of the positions,
+	// which descend and must exist.
+	RowsWithSalts(ctx context.Context, organization string, positions []int64) ([]audit.Row, [][]byte, error)
+}
+
+// Prover makes proofs of what is signed. Where a proof needs a checkpoint that there isn't
+// yet, it asks the signer for one, or without a signer waits for another instance's.
+type Prover struct {
+	trees   Trees
+	keys    *SigningKeys
+	signer  *Signer
+	patient time.Duration
+	signing singleflight.Group
+}
+
+// NewProver proves by trees. signer is nil where another instance signs.
+func NewProver(trees Trees, keys *SigningKeys, signer *Signer) *Prover {
+	return &Prover{trees: trees, keys: keys, signer: signer, patient: 3 * time.Second}
+}
+
+// Verifiers are the keys that verify an organization's checkpoints.
+func (p *Prover) Verifiers(organization string) ([]string, error) {
+	return p.keys.Verifiers(organization)
+}
+
+// Checkpoint is the newest checkpoint, of the trail as it is now where this instance can
+// sign. It fails with [audit.ErrNotFound] for an empty trail, and with [audit.ErrUnsigned].
+func (p *Prover) Checkpoint(ctx context.Context, organization string) (audit.Checkpoint, error) {
+	newest, size, err := p.trees.Signed(ctx, organization)
+	switch {
+	case err != nil:
+		return newest, err
+	case size == 0:
+		return newest, audit.ErrNotFound
+	case newest.Size < size && p.signer != nil || newest.Size == 0:
+		return p.covering(ctx, organization, max(newest.Size, size-1), newest)
+	}
+	return newest, nil
+}
+
+// covering is a checkpoint of a tree that has the position.
+func (p *Prover) covering(ctx context.Context, organization string, position int64, newest audit.Checkpoint) (audit.Checkpoint, error) {
+	if newest.Size > position {
+		return newest, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.patient)
+	defer cancel()
+	for {
+		checkpoint, err := p.next(ctx, organization)
+		var refusal *Refusal
+		switch {
+		case errors.As(err, &refusal):
+			return checkpoint, fmt.Errorf("%w: %w", audit.ErrUnsigned, err)
+		case err == nil && checkpoint.Size > position:
+			return checkpoint, nil
+		case err != nil && !errors.Is(err, audit.ErrNotFound) && ctx.Err() == nil:
+			return checkpoint, err
+		}
+		select {
+		case <-ctx.Done():
+			return checkpoint, fmt.Errorf("%w: no checkpoint of %s has position %d", audit.ErrUnsigned, organization, position)
+		case <-time.After(signPause / 5):
+		}
+	}
+}
+
+// next signs, or looks for what another instance has signed. Those who ask at once share
+// one signature.
+func (p *Prover) next(ctx context.Context, organization string) (audit.Checkpoint, error) {
+	if p.signer == nil {
+		newest, _, err := p.trees.Signed(ctx, organization)
+		return newest, err
+	}
+	signed := p.signing.DoChan(organization, func() (any, error) {
+		return p.signer.Sign(context.WithoutCancel(ctx), organization)
+	})
+	select {
+	case <-ctx.Done():
+		return audit.Checkpoint{}, ctx.Err()
+	case s := <-signed:
+		return s.Val.(audit.Checkpoint), s.Err
+	}
+}
+
+// Inclusion is the proof of one entry: the entry, what opens its leaf, and a file of
+// c2sp.org/tlog-proof.
+type Inclusion struct {
+	Row   audit.Row
+	Salts []byte
+	Proof string
+}
+
+// Entry proves that the entry is in the signed tree. It fails with [audit.ErrNotFound], and
+// with [audit.ErrUnsigned] while no checkpoint has the entry.
+func (p *Prover) Entry(ctx context.Context, organization, id string) (Inclusion, error) {
+	row, salts, newest, err := p.trees.EntryWithSalts(ctx, organization, id)
+	if err != nil {
+		return Inclusion{}, err
+	}
+	checkpoint, err := p.covering(ctx, organization, row.Position, newest)
+	if err != nil {
+		return Inclusion{}, err
+	}
+	path, err := merkle.Inclusion(ctx, p.trees.Tree(organization, checkpoint.Size), checkpoint.Size, row.Position)
+	if err != nil {
+		return Inclusion{}, err
+	}
+	return Inclusion{row, salts, inclusionFile(row.Position, path, checkpoint.Note)}, nil
+}
+
+// inclusionFile is a file of c2sp.org/tlog-proof.
+func inclusionFile(position int64, path [][]byte, note string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "c2sp.org/tlog-proof@v1\nindex %d\n", position)
+	for _, hash := range path {
+		text.WriteString(base64.StdEncoding.EncodeToString(hash))
+		text.WriteByte('\n')
+	}
+	text.WriteByte('\n')
+	text.WriteString(note)
+	return text.String()
+}
+
+// Proven shows that a trail only grew from one size to another.
+type Proven struct {
+	From, To   int64
+	Hashes     [][]byte
+	Checkpoint string // of size To; "" when none was signed at that size that is still the newest
+}
+
+// Consistency proves that the trail of size from is the beginning of that of size to, the
+// newest checkpoint's when to is 0. Both must be signed for, so at most the newest
+// checkpoint's; [audit.BadParameter] otherwise.
+func (p *Prover) Consistency(ctx context.Context, organization string, from, to int64) (Proven, error) {
+	checkpoint, err := p.Checkpoint(ctx, organization)
+	if err != nil {
+		return Proven{}, err
+	}
+	if to == 0 {
+		to = checkpoint.Size
+	}
+	switch {
+	case to > checkpoint.Size:
+		return Proven{}, audit.BadParameter("to", "to is beyond the newest checkpoint, which is of size %d", checkpoint.Size)
+	case from < 1 || from > to:
+		return Proven{}, audit.BadParameter("from", "from is not a size from 1 to %d", to)
+	}
+	hashes, err := merkle.Consistency(ctx, p.trees.Tree(organization, to), from, to)
+	if err != nil {
+		return Proven{}, err
+	}
+	proven := Proven{From: from, To: to, Hashes: hashes}
+	if to == checkpoint.Size {
+		proven.Checkpoint = checkpoint.Note
+	}
+	return proven, nil
+}
+
+// saltsChunk is how many entries' salts are read at once.
+const saltsChunk = 1000
+
+// Bundle proves a list of entries, whose positions descend: it gives salts what opens each
+// leaf, in their order, and then hashes what completes the tree around them. What it gives
+// is written on at once, so that it holds no more than a part.
+func (p *Prover) Bundle(
+	ctx context.Context, organization string, checkpoint audit.Checkpoint, positions []int64,
+	salts func([]byte) error, hashes func([]byte) error,
+) error {
+	for chunk := range slices.Chunk(positions, saltsChunk) {
+		_, read, err := p.trees.RowsWithSalts(ctx, organization, chunk)
+		if err != nil {
+			return err
+		}
+		for _, s := range read {
+			if err := salts(s); err != nil {
+				return err
+			}
+		}
+	}
+	ascending := slices.Clone(positions)
+	slices.Reverse(ascending)
+	return merkle.Around(ctx, p.trees.Tree(organization, checkpoint.Size), checkpoint.Size, ascending, hashes)
+}
+
+// Covering is a checkpoint of a tree that has the position.
+func (p *Prover) Covering(ctx context.Context, organization string, position int64) (audit.Checkpoint, error) {
+	newest, _, err := p.trees.Signed(ctx, organization)
+	if err != nil {
+		return newest, err
+	}
+	return p.covering(ctx, organization, position, newest)
+}
+
+// Tile is a tile of the signed tree, or its first width hashes (c2sp.org/tlog-tiles).
+// [audit.ErrNotFound] when the newest checkpoint's tree doesn't have so many.
+func (p *Prover) Tile(ctx context.Context, organization string, id merkle.TileID, width int64) ([]byte, error) {
+	newest, _, err := p.trees.Signed(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	first := id.Index * merkle.TileWidth
+	if first+width > merkle.LevelWidth(newest.Size, id.Level) {
+		return nil, audit.ErrNotFound
+	}
+	tiles, err := p.trees.Tree(organization, newest.Size)(ctx, []merkle.Span{{Level: id.Level, From: first, To: first + width}})
+	if err != nil {
+		return nil, err
+	}
+	return tiles[0], nil
+}
+
+// Leaves are the leaves of a tile of the lowest level, from its first one.
+func (p *Prover) Leaves(ctx context.Context, organization string, index, width int64) ([][]byte, error) {
+	newest, _, err := p.trees.Signed(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	first := index * merkle.TileWidth
+	if first+width > newest.Size {
+		return nil, audit.ErrNotFound
+	}
+	positions := make([]int64, width)
+	for i := range positions {
+		positions[i] = first + width - 1 - int64(i)
+	}
+	rows, salts, err := p.trees.RowsWithSalts(ctx, organization, positions)
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([][]byte, width)
+	for i, row := range rows {
+		if leaves[width-1-int64(i)], err = audit.Leaf(organization, row.CreatedAt, row.Text, salts[i]); err != nil {
+			return nil, err
+		}
+	}
+	return leaves, nil
+}
