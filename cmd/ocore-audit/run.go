@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ func (r *runFlags) run(ctx context.Context) error {
 		}()
 	}
 	s := &service{listen: r.server.listen, workerURL: cmp.Or(r.server.workerURL, db.work), log: log, prepare: r.fill}
-	if err := r.trust(s); err != nil {
+	if err := errors.Join(r.trust(s), r.sign(s)); err != nil {
 		return errors.Join(err, db.stop())
 	}
 	err = s.serve(ctx, db.url)
@@ -100,6 +101,21 @@ func (r *runFlags) trust(s *service) error {
 	}
 	s.started = func(address string) error { return printWelcome(address, secret) }
 	return nil
+}
+
+// sign signs with the configured key or, without one, with one of the data folder's own.
+func (r *runFlags) sign(s *service) (err error) {
+	flags := r.server.signing
+	if flags.keyFile == "" {
+		if flags.keyFile, err = (own{r.dataDir}).makeSigningKey(); err != nil {
+			return err
+		}
+	}
+	if flags.folder == "" {
+		flags.folder = filepath.Join(r.dataDir, "checkpoints")
+	}
+	s.signing, err = flags.open()
+	return err
 }
 
 // fill imports the demonstration into an empty trail, whole or not at all.

@@ -17,6 +17,7 @@ import (
 	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/postgres"
+	"ocore.dev/audit/internal/proof"
 )
 
 // drainTimeout is how long requests may go on after the signal to stop, and drainNotice
@@ -32,6 +33,7 @@ type serverFlags struct {
 	workerURL   string
 	listen      string
 	trust       trustFlags
+	signing     signingFlags
 	log         logFlags
 }
 
@@ -40,6 +42,7 @@ func (s *serverFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.workerURL, "worker-database-url", "", "PostgreSQL URL of the worker's login; without it this instance does no background work")
 	c.Flags().StringVar(&s.listen, "listen", "127.0.0.1:8080", "address to serve on")
 	s.trust.add(c)
+	s.signing.add(c)
 	s.log.add(c, "info")
 }
 
@@ -56,8 +59,13 @@ database.
 
 With --worker-database-url, a login that is a plain member of ocore_audit_worker, this
 instance also works in the background: it builds the postings that keep totals and pages
-of long trails fast. One instance is enough, several share the work; without any, answers
-are right and slower.
+of long trails fast and, with --signing-key-file, signs a checkpoint of every trail that has
+grown, within a second. One instance is enough, several share the work; without any,
+answers are right and slower, and new entries can't be proved.
+
+The signing key never goes into the database. With --checkpoint-dir the newest checkpoints
+are kept outside of it too, so that restoring an old copy is noticed. A trail that
+contradicts what was signed of it is not signed any more: the log says TAMPERING, and why.
 
 GET /healthz says that the process lives, GET /readyz that the database answers and has
 this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests finish
@@ -75,7 +83,11 @@ this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests 
 			if err != nil {
 				return err
 			}
-			s := &service{listen: flags.listen, workerURL: flags.workerURL, authenticator: verifier, log: log, notice: drainNotice}
+			signing, err := flags.signing.open()
+			if err != nil {
+				return err
+			}
+			s := &service{listen: flags.listen, workerURL: flags.workerURL, authenticator: verifier, signing: signing, log: log, notice: drainNotice}
 			return s.serve(c.Context(), flags.databaseURL)
 		},
 	}
@@ -88,6 +100,7 @@ type service struct {
 	listen        string
 	workerURL     string // "" for no background work
 	authenticator httpapi.Authenticator
+	signing       signing
 	log           *slog.Logger
 	notice        time.Duration                               // between saying that it drains and refusing connections
 	prepare       func(context.Context, *audit.Service) error // if set, called before requests are accepted
@@ -105,11 +118,13 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	if err := store.CheckServing(ctx); err != nil {
 		return err
 	}
-	stopWork, err := s.work(ctx)
+	s.signing.warn(s.log)
+	worker, err := s.worker(ctx)
 	if err != nil {
 		return err
 	}
-	defer stopWork()
+	prover, signer := s.signing.prover(store, worker, s.log)
+	defer work(ctx, worker, signer)()
 	trails := audit.NewService(store)
 	if s.prepare != nil {
 		if err := s.prepare(ctx, trails); err != nil {
@@ -117,7 +132,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		}
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Service: trails, Authenticator: s.authenticator, Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
+		Service: trails, Prover: prover, Authenticator: s.authenticator, Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -143,10 +158,10 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	}
 }
 
-// work begins what is done in the background; stop ends it.
-func (s *service) work(ctx context.Context) (stop func(), err error) {
+// worker connects as the worker's login; nil when there is none.
+func (s *service) worker(ctx context.Context) (*postgres.Worker, error) {
 	if s.workerURL == "" {
-		return func() {}, nil
+		return nil, nil
 	}
 	worker, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: s.workerURL, Log: s.log})
 	if err != nil {
@@ -156,14 +171,25 @@ func (s *service) work(ctx context.Context) (stop func(), err error) {
 		worker.Close()
 		return nil, err
 	}
+	return worker, nil
+}
+
+// work begins what is done in the background; stop ends it.
+func work(ctx context.Context, worker *postgres.Worker, signer *proof.Signer) (stop func()) {
+	if worker == nil {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var working sync.WaitGroup
 	working.Go(func() { worker.Run(ctx) })
+	if signer != nil {
+		working.Go(func() { signer.Run(ctx) })
+	}
 	return func() {
 		cancel()
 		working.Wait()
 		worker.Close()
-	}, nil
+	}
 }
 
 func (s *service) ready(store *postgres.Store) func(context.Context) error {

@@ -15,6 +15,7 @@ import (
 
 	"ocore.dev/audit/gen/api"
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/proof"
 )
 
 // Options are what the handler is made of; none may be missing.
@@ -22,6 +23,7 @@ type Options struct {
 	Service       *audit.Service
 	Authenticator Authenticator
 	Ready         func(context.Context) error             // nil error: requests can be served
+	Prover        *proof.Prover                           // nil: nothing can be proved
 	Docs          func(missing http.Handler) http.Handler // answers from /docs on what it can, and hands on the rest
 	Log           *slog.Logger
 }

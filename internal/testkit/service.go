@@ -2,6 +2,8 @@ package testkit
 
 import (
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +16,14 @@ import (
 	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/postgres"
+	"ocore.dev/audit/internal/proof"
 )
 
 // Service is a running service over a database of its own, reached over real HTTP.
 type Service struct {
 	Database Database
 	Store    *postgres.Store
+	Keys     *proof.SigningKeys
 	URL      string // with the base path
 	HTTP     *http.Client
 	checker  *checker
@@ -46,8 +50,9 @@ func ServeDatabase(tb testing.TB, database Database) *Service {
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
+	keys, signer := newSigner(tb, database, log)
 	handler, err := httpapi.New(httpapi.Options{
-		Service: audit.NewService(store), Authenticator: verifier, Ready: store.Ready, Docs: docs.Handler, Log: log,
+		Service: audit.NewService(store), Prover: proof.NewProver(store, keys, signer), Authenticator: verifier, Ready: store.Ready, Docs: docs.Handler, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -56,9 +61,27 @@ func ServeDatabase(tb testing.TB, database Database) *Service {
 	server.Config = httpapi.NewServer(handler, log)
 	server.Start()
 	tb.Cleanup(server.Close)
-	s := &Service{Database: database, Store: store, URL: server.URL + httpapi.BasePath, checker: newChecker(tb)}
+	s := &Service{Database: database, Store: store, Keys: keys, URL: server.URL + httpapi.BasePath, checker: newChecker(tb)}
 	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
 	return s
+}
+
+// signingKey is one for all, as several instances of a service have the same.
+var signingKey = ed25519.NewKeyFromSeed([]byte("a signing key of the tests alone"))
+
+// newSigner signs when a checkpoint is asked for.
+func newSigner(tb testing.TB, database Database, log *slog.Logger) (*proof.SigningKeys, *proof.Signer) {
+	tb.Helper()
+	keys, err := proof.NewSigningKeys("audit.example/trails", []crypto.Signer{signingKey}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	worker, err := postgres.OpenWorker(tb.Context(), postgres.WorkerOptions{URL: database.WorkerURL, Log: log})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(worker.Close)
+	return keys, proof.NewSigner(worker, keys, nil, log)
 }
 
 // Member is a person of the organizations who may do everything there, and nothing with
