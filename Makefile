@@ -145,6 +145,10 @@ contract: build $(PYTHON) ## Fuzz the contract: every operation, five callers, t
 contract-long: build $(PYTHON) ## Fuzz the contract at length: 1,000 examples an operation, three seeds
 	internal/contract/fuzz/run 1000 1 2 3
 
+.PHONY: verifiers
+verifiers: $(PYTHON) ## Hold a verifier in Python, written from docs/format.md, against the vectors
+	$(PYTHON) -B internal/proof/python/check.py
+
 .PHONY: check
 # The tests come first: what they remember of the last run is lost when files are generated anew.
-check: test drift drift-typescript lint lint-document changes bench-test clients contract browser ## Everything: tests, drift, linters, the document and its changes, clients, fuzzing, a browser
+check: test drift drift-typescript lint lint-document changes bench-test verifiers clients contract browser ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -177,6 +178,32 @@ func TestEitherKeyOpensACheckpointOfARotation(t *testing.T) {
 		entry, err := proof.VerifyEntry([]byte(files[c.of]), mustKeys(t, c.keys...))
 		if len(entry.Signed.Keys) != c.want || (err == nil) != (c.want > 0) || err != nil && !errors.Is(err, proof.ErrMismatch) {
 			t.Errorf("%s with %v: %v, %v", c.of, c.keys, entry.Signed.Keys, err)
+		}
+	}
+}
+
+// The page shows what the vectors are, so that nobody finds out from a mismatch.
+func TestThePageShowsTheVectors(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, files := acme(t), vectors(t)
+	text, err := strconv.Unquote(valueIn(files["entry.json"], "proof"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := []string{
+		tr.items[5], "`" + tr.salts[5] + "`", string(tr.leaves[5]), base64.StdEncoding.EncodeToString(tr.hashes[5]),
+		tr.checkpoint(21, current, next), text, current.verifier(t, "acme"), "`" + base64.StdEncoding.EncodeToString(root(nil)) + "`",
+	}
+	for name := range files {
+		shown = append(shown, "`"+name+"`")
+	}
+	for _, what := range shown {
+		if !strings.Contains(string(page), what) {
+			t.Errorf("docs/format.md doesn't show %s", what)
 		}
 	}
 }
