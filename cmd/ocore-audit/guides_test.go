@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"ocore.dev/audit/internal/embedded"
@@ -522,12 +523,19 @@ func TestSettingsInGuidesExist(t *testing.T) {
 	t.Parallel()
 	flags := slices.Clone(foreignFlags)
 	variables := []string{"OCORE_AUDIT_POSTGRES_BIN"} // where PostgreSQL is found, which no flag says
-	for _, c := range newRoot(new(bool)).Commands() {
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			flags = append(flags, f.Name)
-			variables = append(variables, variable(c, f.Name))
-		})
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, of := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
+			of.VisitAll(func(f *pflag.Flag) {
+				flags = append(flags, f.Name)
+				variables = append(variables, variable(c, f.Name))
+			})
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
 	}
+	visit(newRoot(new(bool)))
 	for path, text := range documents(t) {
 		for _, found := range flagName.FindAllStringSubmatch(text, -1) {
 			if !slices.Contains(flags, found[1]) {

@@ -129,11 +129,15 @@ func (i *importFlags) run(ctx context.Context, paths []string, stdin io.Reader) 
 
 // progress draws a bar where somebody looks, and nothing elsewhere.
 func progress(what string, of int) *progressbar.ProgressBar {
+	return newBar(what, int64(of), progressbar.OptionShowCount(), progressbar.OptionShowIts())
+}
+
+func newBar(what string, of int64, options ...progressbar.Option) *progressbar.ProgressBar {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return nil
 	}
-	return progressbar.NewOptions(of, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription(what))
+	options = append(options, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription(what))
+	return progressbar.NewOptions64(of, options...)
 }
 
 func (i *importFlags) writeRejects(rejected []importer.Rejected) error {

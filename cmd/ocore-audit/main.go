@@ -19,6 +19,7 @@ const (
 	exitUsage     = 2
 	exitRejected  = 3
 	exitDifferent = 4
+	exitMismatch  = 5
 )
 
 // exitError ends the program with a code of its own.

@@ -24,7 +24,8 @@ In production, with two logins of a PostgreSQL 15 or later:
 Every flag can be given as the environment variable that stands behind it in the help.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 done, but records of an import
-were rejected (the rejects file says which, and why); 4 done, but compare found differences.`,
+were rejected (the rejects file says which, and why); 4 done, but compare found differences;
+5 verify found that something isn't as it was recorded.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
@@ -32,7 +33,7 @@ were rejected (the rejects file says which, and why); 4 done, but compare found 
 			return applyVariables(c)
 		},
 	}
-	root.AddCommand(newRun(), newServe(), newMigrate(), newToken(), newImport(), newExport(), newCompare(), newKeys(), newHealthcheck(), newVersion())
+	root.AddCommand(newRun(), newServe(), newMigrate(), newToken(), newImport(), newExport(), newCompare(), newKeys(), newVerify(), newHealthcheck(), newVersion())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%s\nTry: %s --help", err, c.CommandPath())
 	})

@@ -526,7 +526,7 @@ func newerAlterations(files map[string]string) []alteration {
 func TestEachAlterationIsRefused(t *testing.T) {
 	t.Parallel()
 	files := vectors(t)
-	keys, err := proof.ParseKeyLines(files["keys.txt"])
+	keys, err := proof.ParseKeys(proof.KeyLines(files["keys.txt"]))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,9 @@ import (
 
 // Checkpoint says what a trail was when it had a size (c2sp.org/tlog-checkpoint).
 type Checkpoint struct {
-	Origin string // the trail: a prefix, a slash and the organization
-	Size   int64
-	Root   []byte
+	Origin string `json:"origin"` // the trail: a prefix, a slash and the organization
+	Size   int64  `json:"size"`
+	Root   []byte `json:"root"`
 }
 
 // Organization is whose trail it is: what follows the origin's last slash.
@@ -91,15 +91,14 @@ func ParseKeys(keys []string) (Keys, error) {
 	return parsed, nil
 }
 
-// ParseKeyLines reads keys that stand one a line, with empty lines and # comments between.
-func ParseKeyLines(text string) (Keys, error) {
-	var keys []string
+// KeyLines are the keys of a file that has one a line, with empty lines and # comments.
+func KeyLines(text string) (keys []string) {
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			keys = append(keys, line)
 		}
 	}
-	return ParseKeys(keys)
+	return keys
 }
 
 // Len is the number of keys.
@@ -111,7 +110,7 @@ func keyID(name string, hash uint32) string { return fmt.Sprintf("%s+%08x", name
 // Signed is a checkpoint with those of the trusted keys that signed it.
 type Signed struct {
 	Checkpoint
-	Keys []string // name+hash of each; at least one
+	Keys []string `json:"keys"` // name+hash of each; at least one
 }
 
 // Open reads a checkpoint's note and checks its signatures. One by a trusted key whose

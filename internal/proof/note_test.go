@@ -43,7 +43,7 @@ func TestKeysAreWrittenInOneForm(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	keys, err := proof.ParseKeyLines("# ours\n\n " + good + " \r\n" + good + "\n" + next.verifier(t, "acme"))
+	keys, err := proof.ParseKeys(proof.KeyLines("# ours\n\n " + good + " \r\n" + good + "\n" + next.verifier(t, "acme")))
 	if err != nil || keys.Len() != 2 {
 		t.Errorf("%d keys, %v", keys.Len(), err)
 	}

@@ -14,10 +14,10 @@ import (
 // depth is how deep a file nests around and in an entry.
 const depth = audit.MaxDepth + 4
 
-// compact removes insignificant white space and refuses what is no single JSON object, or
-// what JSON readers disagree about.
-func compact(text []byte) ([]byte, error) {
-	object, err := audit.CompactObject(nil, text, depth)
+// compact appends a text to dst without insignificant white space, and refuses what is no
+// single JSON object, or what JSON readers disagree about.
+func compact(dst, text []byte) ([]byte, error) {
+	object, err := audit.CompactObject(dst, text, depth)
 	var fault *audit.JSONError
 	if errors.As(err, &fault) {
 		if fault.Pointer != "" {
@@ -76,7 +76,6 @@ func readHashes(raw []byte) (hashes [][]byte, err error) {
 
 // entry is an entry as every answer shows it, with what opens its leaf.
 type entry struct {
-	id string
 	audit.Row
 	salts []byte
 }
@@ -84,7 +83,7 @@ type entry struct {
 // given is what the service adds behind the stored text.
 var given = regexp.MustCompile(`,"position":([0-9]+),"createdAt":"([^"\\]*)"}$`)
 
-// readEntry takes compact JSON apart.
+// readEntry takes compact JSON apart, and keeps and changes its bytes.
 func readEntry(object, salts []byte) (entry, error) {
 	found := given.FindSubmatchIndex(object)
 	if found == nil {
@@ -94,23 +93,29 @@ func readEntry(object, salts []byte) (entry, error) {
 	if err != nil {
 		return entry{}, within("an entry's position", err)
 	}
-	e := entry{Row: audit.Row{Position: position, Text: append(object[:found[0]:found[0]], '}')}}
+	e := entry{Row: audit.Row{Position: position, Text: object[:found[0]+1]}}
 	written := string(object[found[4]:found[5]])
 	if e.CreatedAt, err = time.Parse(audit.TimeFormat, written); err != nil || audit.FormatTime(e.CreatedAt) != written {
 		return entry{}, &Error{ErrMalformed, position, "createdAt is not a time in UTC with six fraction digits"}
 	}
-	audit.EachMember(e.Text, func(name string, raw []byte) {
-		if name == "id" {
-			e.id, err = readText(raw)
-		}
-	})
-	if err != nil || e.id == "" {
-		return entry{}, &Error{ErrMalformed, position, "the entry has no id"}
-	}
+	e.Text[found[0]] = '}' // a comma before
 	if e.salts, err = audit.ParseSalts(salts); err != nil {
 		return entry{}, &Error{ErrMalformed, position, err.Error()}
 	}
 	return e, nil
+}
+
+// id is the entry's id.
+func (e entry) id() (id string, err error) {
+	audit.EachMember(e.Text, func(name string, raw []byte) {
+		if name == "id" {
+			id, err = readText(raw)
+		}
+	})
+	if err != nil || id == "" {
+		return "", &Error{ErrMalformed, e.Position, "the entry has no id"}
+	}
+	return id, nil
 }
 
 // leafHash is the hash of the leaf that the entry would have in an organization's trail.

@@ -34,7 +34,7 @@ func (k key) private() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-func (k key) verifier(t *testing.T, organization string) string {
+func (k key) verifier(t testing.TB, organization string) string {
 	t.Helper()
 	text, err := note.NewEd25519VerifierKey(prefix+organization, k.private().Public().(ed25519.PublicKey))
 	if err != nil {
@@ -63,7 +63,7 @@ type trail struct {
 func newTrail(organization string) *trail { return &trail{organization: organization} }
 
 // add stores an entry as the service does, under salts that are made of its place.
-func (tr *trail) add(t *testing.T, entry audit.Admitted, recordedBy string, createdAt, importedAt time.Time) {
+func (tr *trail) add(t testing.TB, entry audit.Admitted, recordedBy string, createdAt, importedAt time.Time) {
 	t.Helper()
 	row := audit.Row{Position: int64(len(tr.items)), CreatedAt: createdAt, Text: entry.Seal(recordedBy, importedAt)}
 	var salts []string
@@ -204,7 +204,7 @@ func between(leaves [][]byte, low int, positions []int) [][]byte {
 	return append(between(leaves[:k], low, positions), between(leaves[k:], low+k, positions)...)
 }
 
-func mustAdmit(t *testing.T, d audit.Draft) audit.Admitted {
+func mustAdmit(t testing.TB, d audit.Draft) audit.Admitted {
 	t.Helper()
 	entry, err := audit.Admit(d, "")
 	if err != nil {
@@ -216,7 +216,7 @@ func mustAdmit(t *testing.T, d audit.Draft) audit.Admitted {
 var firstTime = time.Date(2026, 11, 23, 6, 5, 0, 0, time.UTC)
 
 // acme has entries of every kind: imported ones, one with every member, many plain ones.
-func acme(t *testing.T) *trail {
+func acme(t testing.TB) *trail {
 	t.Helper()
 	tr := newTrail("acme")
 	tr.add(t, mustAdmit(t, audit.Draft{ID: "e-0", Action: "auth.login", ResourceType: "user", UserID: "u-1"}), "import",
@@ -244,7 +244,7 @@ func acme(t *testing.T) *trail {
 	return tr
 }
 
-func admin(t *testing.T) *trail {
+func admin(t testing.TB) *trail {
 	t.Helper()
 	tr := newTrail(audit.AdminOrganization)
 	for i, text := range []string{
@@ -261,7 +261,7 @@ func admin(t *testing.T) *trail {
 	return tr
 }
 
-func mustKeys(t *testing.T, texts ...string) proof.Keys {
+func mustKeys(t testing.TB, texts ...string) proof.Keys {
 	t.Helper()
 	keys, err := proof.ParseKeys(texts)
 	if err != nil {
@@ -271,5 +271,5 @@ func mustKeys(t *testing.T, texts ...string) proof.Keys {
 }
 
 func verifyExport(text string, keys proof.Keys) (proof.Export, error) {
-	return proof.VerifyExport(bytes.NewReader([]byte(text)), int64(len(text)), keys, nil)
+	return proof.VerifyExport(bytes.NewReader([]byte(text)), int64(len(text)), keys)
 }

@@ -116,7 +116,7 @@ func said(result interface{ Proven() []string }, err error) ([]string, error) {
 func TestVectorsVerify(t *testing.T) {
 	t.Parallel()
 	files := vectors(t)
-	keys, err := proof.ParseKeyLines(files["keys.txt"])
+	keys, err := proof.ParseKeys(proof.KeyLines(files["keys.txt"]))
 	if err != nil {
 		t.Fatal(err)
 	}

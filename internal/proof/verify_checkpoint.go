@@ -10,7 +10,10 @@ import (
 )
 
 // Growth is what two checkpoints, with a proof of consistency, have shown.
-type Growth struct{ From, To Signed }
+type Growth struct {
+	From Signed `json:"from"`
+	To   Signed `json:"to"`
+}
 
 // VerifyCheckpoints checks that the trail of an older checkpoint is the beginning of that
 // of a newer one. Without a newer one it is that of the consistency proof; without a proof
@@ -86,7 +89,7 @@ type consistencyProof struct {
 }
 
 func parseConsistency(file []byte, keys Keys) (*consistencyProof, error) {
-	object, err := compact(file)
+	object, err := compact(nil, file)
 	if err != nil {
 		return nil, err
 	}

@@ -4,23 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
+	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/merkle"
 )
 
 // Entry is what the proof of an entry has shown.
 type Entry struct {
-	ID        string
-	Position  int64
-	CreatedAt time.Time
-	Signed    Signed
+	ID        string `json:"id"`
+	Position  int64  `json:"position"`
+	CreatedAt string `json:"createdAt"`
+	Signed    Signed `json:"checkpoint"`
 }
 
 // VerifyEntry checks the proof of an entry: that the entry, with every value in it, stands
 // at its position in the trail that a trusted key signed. Errors are [*Error].
 func VerifyEntry(file []byte, keys Keys) (Entry, error) {
-	object, err := compact(file)
+	object, err := compact(nil, file)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -33,6 +33,10 @@ func VerifyEntry(file []byte, keys Keys) (Entry, error) {
 		return Entry{}, within("proof", err)
 	}
 	e, err := readEntry(members[0], members[1])
+	if err != nil {
+		return Entry{}, err
+	}
+	id, err := e.id()
 	if err != nil {
 		return Entry{}, err
 	}
@@ -59,7 +63,7 @@ func VerifyEntry(file []byte, keys Keys) (Entry, error) {
 	case err != nil:
 		return Entry{}, mismatch(e.Position, "the proof can't be one of this position: %s", err)
 	}
-	return Entry{ID: e.id, Position: e.Position, CreatedAt: e.CreatedAt, Signed: signed}, nil
+	return Entry{ID: id, Position: e.Position, CreatedAt: audit.FormatTime(e.CreatedAt), Signed: signed}, nil
 }
 
 // Proven says what was shown, a sentence each.

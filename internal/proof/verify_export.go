@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -13,27 +14,29 @@ import (
 )
 
 // Run is an unbroken run of positions: nothing is missing from its first to its last.
-type Run struct{ First, Last int64 }
+type Run struct {
+	First int64 `json:"first"`
+	Last  int64 `json:"last"`
+}
 
 // maxRuns is how many runs an [Export] lists.
 const maxRuns = 100
 
 // Export is what the proofs of an export have shown.
 type Export struct {
-	Items       int64
-	Total       int64    // as the file claims: nothing proves it
-	Runs        []Run    // newest first, as the file is; the first 100
-	RunCount    int64    // of all of them
-	Checkpoints []Signed // one a size, in the order of the file; at least one
+	Items       int64    `json:"items"`
+	Total       int64    `json:"total"`       // as the file claims: nothing proves it
+	Runs        []Run    `json:"runs"`        // newest first, as the file is; the first 100
+	RunCount    int64    `json:"runCount"`    // of all of them
+	Checkpoints []Signed `json:"checkpoints"` // one a size, in the order of the file; at least one
 }
 
 // VerifyExport checks an export with proofs: that each row, with every value in it, stands
 // at its position in the trail that a trusted key signed. It reads the file twice and
-// holds no more of it than the positions and hashes of one bundle. progress, which may be
-// nil, is told how many rows of how many are done. Errors are [*Error], or those of
-// reading.
-func VerifyExport(file io.ReaderAt, size int64, keys Keys, progress func(done, of int64)) (Export, error) {
-	v := exportVerifier{keys: keys, progress: progress, below: math.MaxInt64}
+// holds no more of it than the positions and hashes of one bundle. Errors are [*Error], or
+// those of reading.
+func VerifyExport(file io.ReaderAt, size int64, keys Keys) (Export, error) {
+	v := exportVerifier{keys: keys, below: math.MaxInt64}
 	outline, err := outlineOf(file, size)
 	if err != nil {
 		return Export{}, err
@@ -70,14 +73,18 @@ func (e Export) Organization() string { return e.Checkpoints[0].Organization() }
 // Proven says what was shown, a sentence each.
 func (e Export) Proven() []string {
 	said := []string{fmt.Sprintf("all %d entries stand in the trail of %s, each at its position, with every value and the time as they are here", e.Items, e.Organization())}
+	premise := ""
+	if len(e.Checkpoints) > 1 {
+		premise = ", if the checkpoints belong to one history"
+	}
 	newest := e.Checkpoints[0]
 	switch first := e.Runs[0]; {
 	case e.RunCount > 1:
-		said = append(said, fmt.Sprintf("they form %d unbroken runs of positions; within a run nothing is missing", e.RunCount))
+		said = append(said, fmt.Sprintf("they form %d unbroken runs of positions; within a run nothing is missing%s", e.RunCount, premise))
 	case first.First == 0 && first.Last == newest.Size-1:
-		said = append(said, fmt.Sprintf("nothing is missing: they are the whole trail as it was with %d entries", newest.Size))
+		said = append(said, fmt.Sprintf("nothing is missing: they are the whole trail as it was with %d entries%s", newest.Size, premise))
 	default:
-		said = append(said, fmt.Sprintf("from position %d to %d nothing is missing", first.First, first.Last))
+		said = append(said, fmt.Sprintf("from position %d to %d nothing is missing%s", first.First, first.Last, premise))
 	}
 	for _, c := range e.Checkpoints {
 		said = append(said, fmt.Sprintf("the trail had %d entries when %s signed it", c.Size, c.Keys[0]))
@@ -101,12 +108,11 @@ func (e Export) NotProven() []string {
 }
 
 type exportVerifier struct {
-	keys     Keys
-	progress func(done, of int64)
-	outline  outline
-	items    *cursor
-	below    int64 // the position before; they descend
-	result   Export
+	keys    Keys
+	outline outline
+	items   *cursor
+	below   int64 // the position before; they descend
+	result  Export
 }
 
 // bundle checks the next of the proofs and the entries that it covers.
@@ -237,9 +243,6 @@ func (v *exportVerifier) count(position int64) {
 	}
 	r.Items++
 	v.below = position
-	if v.progress != nil {
-		v.progress(r.Items, v.outline.items)
-	}
 }
 
 // outline is where in an export what begins.
@@ -299,13 +302,14 @@ func outlineOf(file io.ReaderAt, size int64) (outline, error) {
 
 // cursor reads JSON from a place of a file.
 type cursor struct {
-	json *json.Decoder
-	base int64
-	raw  json.RawMessage
+	json      *json.Decoder
+	base      int64
+	raw       json.RawMessage
+	compacted []byte
 }
 
 func newCursor(file io.ReaderAt, at, size int64) *cursor {
-	c := &cursor{json: json.NewDecoder(io.NewSectionReader(file, at, size-at)), base: at}
+	c := &cursor{json: json.NewDecoder(bufio.NewReaderSize(io.NewSectionReader(file, at, size-at), 64<<10)), base: at}
 	c.json.UseNumber()
 	return c
 }
@@ -353,12 +357,14 @@ func (c *cursor) number() (int64, error) {
 	return parseNumber(number.String())
 }
 
-// object reads a whole object, compacted.
+// object reads a whole object, compacted. Its bytes are overwritten by the next one.
 func (c *cursor) object() ([]byte, error) {
 	if err := c.json.Decode(&c.raw); err != nil {
 		return nil, readError(err)
 	}
-	return compact(c.raw)
+	var err error
+	c.compacted, err = compact(c.compacted[:0], c.raw)
+	return c.compacted, err
 }
 
 // skip reads over an array, and says where it begins and how many items it has.
