@@ -34,6 +34,7 @@ import (
 //	json      must be JSON
 //	python, go, javascript   runs, and must record an entry
 //	js        is a function for another program, tried below
+//	golang    is a program that reads files of the repository, tried below
 //
 // Other languages are for what can't run here: another program's settings, a picture of
 // an answer. A sh block of make commands isn't run, but its targets must exist; `make run`
@@ -41,7 +42,7 @@ import (
 //
 // Nothing is substituted but addresses, 127.0.0.1:8080 of the service and 127.0.0.1:5432
 // of a PostgreSQL, by such as are free. The working folder is an empty one with
-// bin/ocore-audit in it.
+// bin/ocore-audit and docs/vectors in it.
 const (
 	serviceAddress  = "127.0.0.1:8080"
 	databaseAddress = "127.0.0.1:5432"
@@ -51,7 +52,7 @@ const root = "../.."
 
 var guides = []string{
 	"README.md", "docs/getting-started.md", "docs/authentication.md", "docs/recording.md", "docs/reading.md",
-	"docs/moving.md", "docs/operating.md",
+	"docs/moving.md", "docs/verifying.md", "docs/operating.md",
 }
 
 // block is one fenced block of a guide.
@@ -115,7 +116,8 @@ func newGuide(t *testing.T, path string) *guide {
 	bin := filepath.Join(g.dir, "bin")
 	self, err := filepath.Abs(os.Args[0])
 	if err == nil {
-		err = errors.Join(os.Mkdir(bin, 0o755), os.Symlink(self, filepath.Join(bin, "ocore-audit")))
+		err = errors.Join(os.Mkdir(bin, 0o755), os.Symlink(self, filepath.Join(bin, "ocore-audit")),
+			os.CopyFS(filepath.Join(g.dir, "docs", "vectors"), os.DirFS(vectors)))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -429,6 +431,24 @@ for (const event of [
 	}
 }
 
+// The program that opens a checkpoint and checks a proof with Go's own packages.
+func TestGosOwnPackagesCheckAProof(t *testing.T) {
+	t.Parallel()
+	blocks := readBlocks(t, filepath.Join(root, "docs", "verifying.md"))
+	i := slices.IndexFunc(blocks, func(b block) bool { return b.language == "golang" })
+	if i < 0 {
+		t.Fatal("the guide has no program")
+	}
+	file := filepath.Join(t.TempDir(), "program.go")
+	if err := os.WriteFile(file, []byte(blocks[i].text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := goRun(t, file).CombinedOutput()
+	if want := "position 11 is in the trail of 21 entries\n"; err != nil || string(out) != want {
+		t.Errorf("%v: %s, want %s", err, out, want)
+	}
+}
+
 // goRun runs a program as if it stood in this module, for its packages.
 func goRun(t *testing.T, file string) *exec.Cmd {
 	t.Helper()
@@ -517,7 +537,7 @@ var (
 )
 
 // foreignFlags are those of other programs in the guides.
-var foreignFlags = []string{"fail", "fail-with-body", "retry", "data-binary", "data-urlencode", "compressed", "format", "dbname", "help", "version"}
+var foreignFlags = []string{"fail", "fail-with-body", "retry", "data-binary", "data-urlencode", "compressed", "format", "dbname", "help", "version", "keys"}
 
 func TestSettingsInGuidesExist(t *testing.T) {
 	t.Parallel()
