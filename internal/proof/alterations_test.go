@@ -448,7 +448,6 @@ func consistencyAlterations(files map[string]string) []alteration {
 	a.edit("from is missing", `"from":13,`, ``)
 	a.edit("from stands twice", `{`, `{"from":13,`)
 	a.edit("a member is added", `{`, `{"comment":"checked",`)
-	a.edit("there is no checkpoint", `,"checkpoint":`+valueIn(a.text, "checkpoint"), ``)
 	a.edit("the checkpoint is the older one", valueIn(a.text, "checkpoint"), quote(files["checkpoint-13.txt"]))
 	noteAlterations(a, valueIn(a.text, "checkpoint"))
 	a.edit("bytes follow", "", "]")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"ocore.dev/audit/internal/audit"
@@ -28,8 +29,13 @@ func compact(dst, text []byte) ([]byte, error) {
 	return object, err
 }
 
-// membersOf are the values of a compact object that has exactly these members.
+// membersOf are the values of a compact object that has exactly these members; one that
+// ends with a question mark may be missing.
 func membersOf(object []byte, names ...string) ([][]byte, error) {
+	optional := make([]bool, len(names))
+	for i := range names {
+		names[i], optional[i] = strings.CutSuffix(names[i], "?")
+	}
 	values := make([][]byte, len(names))
 	var err error
 	audit.EachMember(object, func(name string, raw []byte) {
@@ -40,7 +46,7 @@ func membersOf(object []byte, names ...string) ([][]byte, error) {
 		}
 	})
 	for i, value := range values {
-		if value == nil && err == nil {
+		if value == nil && !optional[i] && err == nil {
 			err = malformed("the member %q is missing", names[i])
 		}
 	}

@@ -182,6 +182,24 @@ func TestEitherKeyOpensACheckpointOfARotation(t *testing.T) {
 	}
 }
 
+// Of a size that isn't the newest, a consistency proof has no checkpoint of its own.
+func TestAConsistencyProofMayLackItsCheckpoint(t *testing.T) {
+	t.Parallel()
+	files := vectors(t)
+	keys := mustKeys(t, current.verifier(t, "acme"))
+	bare := []byte(strings.Replace(files["consistency.json"], `,"checkpoint":`+valueIn(files["consistency.json"], "checkpoint"), "", 1))
+	older, newer := []byte(files["checkpoint-13.txt"]), []byte(files["checkpoint-21.txt"])
+	if growth, err := proof.VerifyCheckpoints(older, newer, bare, keys); err != nil || growth.To.Size != 21 {
+		t.Errorf("%v, %v", growth, err)
+	}
+	if growth, err := proof.VerifyCheckpoints(older, nil, bare, keys); !errors.Is(err, proof.ErrMalformed) {
+		t.Errorf("without a newer checkpoint: %v, %v", growth, err)
+	}
+	if growth, err := proof.VerifyCheckpoints(older, older, bare, keys); !errors.Is(err, proof.ErrMismatch) {
+		t.Errorf("of another size: %v, %v", growth, err)
+	}
+}
+
 // The page shows what the vectors are, so that nobody finds out from a mismatch.
 func TestThePageShowsTheVectors(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func VerifyCheckpoints(older, newer, consistency []byte, keys Keys) (Growth, err
 	}
 	switch {
 	case to.Root == nil:
-		return Growth{}, malformed("there is no newer checkpoint")
+		return Growth{}, malformed("the consistency proof has no checkpoint, so the newer one is needed beside it")
 	case from.Origin != to.Origin:
 		return Growth{}, mismatch(-1, "the checkpoints are those of two trails, %s and %s", from.Origin, to.Origin)
 	case to.Size < from.Size:
@@ -85,7 +85,7 @@ func (g Growth) NotProven() []string {
 type consistencyProof struct {
 	from, to   int64
 	hashes     [][]byte
-	checkpoint Signed
+	checkpoint Signed // of size to; empty where to isn't the size of the newest one
 }
 
 func parseConsistency(file []byte, keys Keys) (*consistencyProof, error) {
@@ -93,7 +93,7 @@ func parseConsistency(file []byte, keys Keys) (*consistencyProof, error) {
 	if err != nil {
 		return nil, err
 	}
-	members, err := membersOf(object, "from", "to", "hashes", "checkpoint")
+	members, err := membersOf(object, "from", "to", "hashes", "checkpoint?")
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +106,9 @@ func parseConsistency(file []byte, keys Keys) (*consistencyProof, error) {
 	}
 	if p.hashes, err = readHashes(members[2]); err != nil {
 		return nil, err
+	}
+	if members[3] == nil {
+		return &p, nil
 	}
 	text, err := readText(members[3])
 	if err != nil {
@@ -121,12 +124,16 @@ func parseConsistency(file []byte, keys Keys) (*consistencyProof, error) {
 }
 
 func (p *consistencyProof) verify(from, to Signed) error {
-	if p.from != from.Size || p.to != to.Size || p.checkpoint.Origin != to.Origin {
-		return mismatch(-1, "the consistency proof is one of %s from size %d to %d, and the checkpoints are those of %s with %d and %d",
-			p.checkpoint.Origin, p.from, p.to, to.Origin, from.Size, to.Size)
+	if p.from != from.Size || p.to != to.Size {
+		return mismatch(-1, "the consistency proof is one from size %d to %d, and the checkpoints are of %d and %d", p.from, p.to, from.Size, to.Size)
 	}
-	if err := sameTree(p.checkpoint, to); err != nil {
-		return err
+	if p.checkpoint.Root != nil {
+		if p.checkpoint.Origin != to.Origin {
+			return mismatch(-1, "the consistency proof is one of %s, and the checkpoints are of %s", p.checkpoint.Origin, to.Origin)
+		}
+		if err := sameTree(p.checkpoint, to); err != nil {
+			return err
+		}
 	}
 	err := merkle.VerifyConsistency(p.from, p.to, p.hashes, from.Root, to.Root)
 	switch {
