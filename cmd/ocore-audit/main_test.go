@@ -4,18 +4,22 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -113,6 +117,32 @@ func start(t *testing.T, dir string, args ...string) *instance {
 	}
 	s.url = address[1]
 	return s
+}
+
+// startTrusting starts a service that has no development token to show.
+func startTrusting(t *testing.T, dir string, args ...string) *instance {
+	t.Helper()
+	c := command(context.WithoutCancel(t.Context()), dir, append([]string{"run", "--listen", "127.0.0.1:0"}, args...)...)
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &instance{process: c}
+	t.Cleanup(func() { s.stop(t, syscall.SIGTERM) })
+	serving := regexp.MustCompile(`msg=serving address=(\S+)`)
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		s.welcome += lines.Text() + "\n"
+		if address := serving.FindStringSubmatch(lines.Text()); address != nil {
+			s.url = "http://" + address[1]
+			go io.Copy(io.Discard, stderr) // nothing more is of interest, and the pipe must not fill
+			return s
+		}
+	}
+	t.Fatalf("it doesn't serve: %s", s.welcome)
+	return nil
 }
 
 func (s *instance) stop(t *testing.T, signal syscall.Signal) {
@@ -352,6 +382,52 @@ func twelve(t *testing.T, export string) []string {
 	return all
 }
 
+// The process says that it isn't ready until its issuer's keys are there, and takes their
+// tokens then, without a restart.
+func TestReadinessWaitsForPublishedKeys(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	var up atomic.Bool
+	var issuer *httptest.Server
+	issuer = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !up.Load():
+			w.WriteHeader(http.StatusBadGateway)
+		case r.URL.Path == "/.well-known/openid-configuration":
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, issuer.URL, issuer.URL+"/keys")
+		default:
+			fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q}]}`, encode(public))
+		}
+	}))
+	t.Cleanup(issuer.Close)
+	s := startTrusting(t, folder(t), "--auth-discover", "--auth-issuer", issuer.URL)
+	input := encode([]byte(`{"alg":"EdDSA"}`)) + "." + encode(fmt.Appendf(nil,
+		`{"iss":%q,"sub":"ada","org_id":"acme","permissions":["view:audit_logs"],"exp":%d}`, issuer.URL, time.Now().Add(time.Hour).Unix()))
+	token := input + "." + encode(ed25519.Sign(private, []byte(input)))
+	for _, path := range []string{"/readyz", "/api/audit-logs"} {
+		if status, body := s.get(t, token, path); status != http.StatusServiceUnavailable {
+			t.Errorf("%s without keys: %d %s", path, status, body)
+		}
+	}
+	up.Store(true)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		status, body := s.get(t, token, "/readyz")
+		if status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("never ready: %d %s", status, body)
+		}
+	}
+	if status, body := s.get(t, token, "/api/audit-logs"); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 func TestWrongUsageExitsWithTwo(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
@@ -383,6 +459,9 @@ func TestWrongUsageExitsWithTwo(t *testing.T) {
 		{"token", "--subject", ""},
 		{"import", "--format", "ndjson", "--organization", ""},
 		{"serve", "--database-url", "postgres://%zz", "--auth-secret-file", "x"},
+		{"serve", "--database-url", "postgres://127.0.0.1:1/x", "--auth-discover"},
+		{"serve", "--database-url", "postgres://127.0.0.1:1/x", "--auth-discover", "--auth-key-set-url", "https://a.example"},
+		{"serve", "--database-url", "postgres://127.0.0.1:1/x", "--auth-key-set-url", "http://a.example"},
 	} {
 		if out, code := try(t, dir, args...); code != exitUsage {
 			t.Errorf("%v exits with %d: %s", args, code, out)

@@ -88,15 +88,15 @@ func (r *runFlags) run(ctx context.Context) error {
 // prints one.
 func (r *runFlags) trust(s *service) error {
 	if r.server.trust.given() {
-		verifier, err := r.server.trust.verifier(s.log)
-		s.authenticator = verifier
+		var err error
+		s.verifier, err = r.server.trust.verifier(s.log)
 		return err
 	}
 	secret, err := own{r.dataDir}.makeDevelopmentSecret()
 	if err != nil {
 		return err
 	}
-	if s.authenticator, err = developmentVerifier(secret); err != nil {
+	if s.verifier, err = developmentVerifier(secret); err != nil {
 		return err
 	}
 	s.started = func(address string) error { return printWelcome(address, secret) }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/auth"
 	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/postgres"
@@ -68,8 +69,8 @@ are kept outside of it too, so that restoring an old copy is noticed. A trail th
 contradicts what was signed of it is not signed any more: the log says TAMPERING, and why.
 
 GET /healthz says that the process lives, GET /readyz that the database answers and has
-this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests finish
-(at most 20 s); a second one ends at once.`,
+this version's schema, and that every issuer's published keys were there once.
+SIGTERM makes /readyz say no for 2 s, then lets requests finish (at most 20 s); a second one ends at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if flags.databaseURL == "" {
@@ -87,7 +88,7 @@ this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests 
 			if err != nil {
 				return err
 			}
-			s := &service{listen: flags.listen, workerURL: flags.workerURL, authenticator: verifier, signing: signing, log: log, notice: drainNotice}
+			s := &service{listen: flags.listen, workerURL: flags.workerURL, verifier: verifier, signing: signing, log: log, notice: drainNotice}
 			return s.serve(c.Context(), flags.databaseURL)
 		},
 	}
@@ -97,15 +98,15 @@ this version's schema. SIGTERM makes /readyz say no for 2 s, then lets requests 
 
 // service is one running instance.
 type service struct {
-	listen        string
-	workerURL     string // "" for no background work
-	authenticator httpapi.Authenticator
-	signing       signing
-	log           *slog.Logger
-	notice        time.Duration                               // between saying that it drains and refusing connections
-	prepare       func(context.Context, *audit.Service) error // if set, called before requests are accepted
-	started       func(address string) error                  // if set, called once they are
-	draining      atomic.Bool
+	listen    string
+	workerURL string // "" for no background work
+	verifier  *auth.Verifier
+	signing   signing
+	log       *slog.Logger
+	notice    time.Duration                               // between saying that it drains and refusing connections
+	prepare   func(context.Context, *audit.Service) error // if set, called before requests are accepted
+	started   func(address string) error                  // if set, called once they are
+	draining  atomic.Bool
 }
 
 // serve runs until ctx ends, then drains.
@@ -125,6 +126,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	}
 	prover, signer := s.signing.prover(store, worker, s.log)
 	defer work(ctx, worker, signer)()
+	defer s.keepKeys(ctx)()
 	trails := audit.NewService(store)
 	if s.prepare != nil {
 		if err := s.prepare(ctx, trails); err != nil {
@@ -132,7 +134,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		}
 	}
 	handler, err := httpapi.New(httpapi.Options{
-		Service: trails, Prover: prover, Authenticator: s.authenticator, Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
+		Service: trails, Prover: prover, Authenticator: s.verifier, Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -192,10 +194,24 @@ func work(ctx context.Context, worker *postgres.Worker, signer *proof.Signer) (s
 	}
 }
 
+// keepKeys begins to ask issuers for their keys; stop ends it. Draining still needs them.
+func (s *service) keepKeys(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { s.verifier.Run(ctx, s.log) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 func (s *service) ready(store *postgres.Store) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if s.draining.Load() {
 			return errors.New("draining")
+		}
+		if err := s.verifier.Ready(); err != nil {
+			return err
 		}
 		return store.Ready(ctx)
 	}

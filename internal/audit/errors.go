@@ -14,6 +14,7 @@ var (
 	ErrTooLarge        = errors.New("too large")           // over a size limit
 	ErrNotFound        = errors.New("not found")           // no such entry in this organization
 	ErrConflict        = errors.New("conflict")            // a known id with other content
+	ErrNotReady        = errors.New("not ready")           // nothing was looked at yet
 	ErrOverloaded      = errors.New("overloaded")          // refused before anything was stored
 	ErrUnsigned        = errors.New("unsigned")            // no checkpoint covers it yet, or none is signed any more
 	ErrUnavailable     = errors.New("storage unavailable") // outcome of a write unknown: send the same ids again

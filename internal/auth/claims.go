@@ -19,7 +19,7 @@ const (
 
 // principal reads the claims of a token whose signature was verified (RFC 7519,
 // section 4; RFC 9068, section 2.2). A claim of the wrong type refuses the token.
-func (i trusted) principal(members map[string]json.RawMessage, now time.Time) (audit.Principal, error) {
+func (i *trusted) principal(members map[string]json.RawMessage, now time.Time) (audit.Principal, error) {
 	c := &claims{members: members}
 	i.checkTimes(c, now.Unix())
 	i.checkAudience(c)
@@ -40,7 +40,7 @@ func (i trusted) principal(members map[string]json.RawMessage, now time.Time) (a
 	return p, nil
 }
 
-func (i trusted) checkTimes(c *claims, now int64) {
+func (i *trusted) checkTimes(c *claims, now int64) {
 	exp, nbf, iat := c.seconds("exp"), c.seconds("nbf"), c.seconds("iat")
 	start := iat
 	if !c.has("iat") {
@@ -52,9 +52,9 @@ func (i trusted) checkTimes(c *claims, now int64) {
 	case now >= exp+skew:
 		c.fail("exp", "has passed")
 	case nbf > now+skew:
-		c.fail("nbf", "is in the future")
+		c.fail("nbf", "is in the future; compare the clocks")
 	case iat > now+skew:
-		c.fail("iat", "is in the future")
+		c.fail("iat", "is in the future; compare the clocks")
 	case exp-start > int64(i.lifetime/time.Second):
 		c.fail("exp", "is further away than max_lifetime allows")
 	}
@@ -66,13 +66,13 @@ func expiry(members map[string]json.RawMessage) time.Time {
 	return time.Unix(c.seconds("exp")+skew, 0)
 }
 
-func (i trusted) checkAudience(c *claims) {
+func (i *trusted) checkAudience(c *claims) {
 	if audiences := c.textOrTexts("aud"); i.Audience != "" && !slices.Contains(audiences, i.Audience) {
 		c.fail("aud", "doesn't contain the configured audience")
 	}
 }
 
-func (i trusted) checkRequired(c *claims) {
+func (i *trusted) checkRequired(c *claims) {
 	for name, accepted := range i.RequireClaims {
 		values := c.textOrTexts(name)
 		if !slices.ContainsFunc(values, func(value string) bool { return slices.Contains(accepted, value) }) {
@@ -81,7 +81,7 @@ func (i trusted) checkRequired(c *claims) {
 	}
 }
 
-func (i trusted) organizations(c *claims) []string {
+func (i *trusted) organizations(c *claims) []string {
 	named := c.texts(i.Claims.Organizations)
 	if c.has(i.Claims.Organization) {
 		named = append([]string{c.text(i.Claims.Organization, maxToken)}, named...)
@@ -98,7 +98,7 @@ func (i trusted) organizations(c *claims) []string {
 	return organizations
 }
 
-func (i trusted) permissions(c *claims) []audit.Permission {
+func (i *trusted) permissions(c *claims) []audit.Permission {
 	granted := c.texts(i.Claims.Permissions)
 	for scope := range strings.SplitSeq(c.text(i.Claims.Scope, maxToken), " ") {
 		granted = append(granted, i.scope(scope)...)
@@ -116,7 +116,7 @@ func (i trusted) permissions(c *claims) []audit.Permission {
 }
 
 // scope is what one scope stands for.
-func (i trusted) scope(name string) []string {
+func (i *trusted) scope(name string) []string {
 	if i.Scopes == nil {
 		return []string{name}
 	}

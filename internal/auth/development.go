@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -33,7 +34,7 @@ func NewDevelopmentToken(secret []byte, principal audit.Principal, issued time.T
 	if err != nil {
 		return "", fmt.Errorf("development token: %w", err)
 	}
-	if _, err := v.verify(compact); err != nil {
+	if _, err := v.verify(context.Background(), compact); err != nil {
 		return "", fmt.Errorf("development token: %w", err)
 	}
 	return compact, nil

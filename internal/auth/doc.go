@@ -15,5 +15,6 @@
 //
 // To read another claim: add its name and default to [ClaimNames], and a line to
 // principal in claims.go. To trust a new kind of key source: add it to [Issuer] and to
-// loadKeys; everything behind it stays the same.
+// loadKeys, or to published.go if it has to be asked again and again; everything behind it
+// stays the same.
 package auth

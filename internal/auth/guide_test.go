@@ -95,6 +95,7 @@ func TestDocumentedIssuers(t *testing.T) {
 				t.Fatalf("%d issuers, %v", len(issuers), err)
 			}
 			kid := members(t, d.header)["kid"]
+			issuers[0].KeySetURL = "" // TestPublishedKeys has the fetching
 			issuers[0].KeySetFile = file(t, keySet(
 				rsaJWK(edit{"kid": kid, "use": `"sig"`}), rsaJWK(edit{"kid": `"another"`, "use": `"sig"`})))
 			v := verifier(t, issuers...)
@@ -166,6 +167,7 @@ func TestCognitoIDTokensAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	issuers[0].KeySetURL = ""
 	issuers[0].KeySetFile = file(t, keySet(rsaJWK(edit{"kid": members(t, d.header)["kid"]})))
 	refused(t, verifier(t, issuers...), compact(d.header, object(refreshed(t, d.payload), edit{"token_use": `"id"`}), rs256))
 }

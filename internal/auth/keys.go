@@ -29,11 +29,17 @@ type key struct {
 	material  any // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// loadKeys reads and checks the keys of an issuer whose settings were checked. ignored
-// has a line for each key that verifies nothing here.
+// loadKeys reads and checks the keys of an issuer whose settings were checked, unless it
+// publishes them. ignored has a line for each key that verifies nothing here.
 func (i Issuer) loadKeys() (keys []key, ignored []string, err error) {
+	if i.publishes() {
+		return nil, nil, nil
+	}
 	if i.KeySetFile != "" {
-		keys, ignored, err = i.loadKeySet()
+		text, err := readFile(i.KeySetFile)
+		if err == nil {
+			keys, ignored, err = i.keysIn(text)
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("key_set_file: %w", err)
 		}
@@ -68,11 +74,9 @@ func (i Issuer) loadSecret() ([]byte, error) {
 	return secret, nil
 }
 
-func (i Issuer) loadKeySet() (keys []key, ignored []string, err error) {
-	text, err := readFile(i.KeySetFile)
-	if err != nil {
-		return nil, nil, err
-	}
+// keysIn reads the text of a key set whole or not at all: one that was published by mistake
+// must not be believed in part.
+func (i Issuer) keysIn(text []byte) (keys []key, ignored []string, err error) {
 	members, err := parseKeySet(text)
 	if err != nil {
 		return nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ var (
 )
 
 // Issuer is who may issue tokens, how its tokens look and with which keys they are
-// verified. Exactly one of Secret, SecretFile and KeySetFile is set.
+// verified. Exactly one of Secret, SecretFile, KeySetFile, KeySetURL and Discover is set.
 type Issuer struct {
 	// Issuer is the exact "iss" (RFC 7519, section 4.1.1). Empty stands for whatever a
 	// token says or leaves out, and is allowed only where no other issuer is trusted.
@@ -42,6 +43,13 @@ type Issuer struct {
 	// not in Algorithms are ignored; of the rest, of which there must be one, each has a
 	// "kid" of its own unless it is the only one of its algorithm.
 	KeySetFile string `json:"key_set_file"`
+	// KeySetURL is where the issuer publishes such a set: https, or http on this machine.
+	KeySetURL string `json:"key_set_url"`
+	// Discover finds that URL at the issuer (OpenID Connect Discovery 1.0, section 4), which
+	// then is a URL itself.
+	Discover bool `json:"discover"`
+	// Transport carries requests for published keys; nil is one of this issuer's own.
+	Transport http.RoundTripper `json:"-"`
 	// RequireKID refuses tokens without a "kid" (RFC 7515, section 4.1.4).
 	RequireKID bool `json:"require_kid"`
 	// Audience is what "aud" must contain (RFC 7519, section 4.1.3); empty: unchecked.
@@ -189,19 +197,34 @@ func (i Issuer) check() error {
 
 func (i Issuer) checkKeySource() error {
 	sources := 0
-	for _, given := range []bool{i.Secret != nil, i.SecretFile != "", i.KeySetFile != ""} {
+	for _, given := range []bool{i.Secret != nil, i.SecretFile != "", i.KeySetFile != "", i.KeySetURL != "", i.Discover} {
 		if given {
 			sources++
 		}
 	}
 	if sources != 1 {
-		return errors.New("secret_file, key_set_file: set exactly one of them")
+		return errors.New("secret_file, key_set_file, key_set_url, discover: set exactly one of them")
 	}
-	if i.RequireKID && i.KeySetFile == "" {
-		return errors.New("require_kid: a secret has no kid; remove require_kid, or use key_set_file")
+	if i.RequireKID && i.hasSecret() {
+		return errors.New("require_kid: a secret has no kid; remove require_kid, or use a key set")
+	}
+	if i.KeySetURL != "" {
+		if _, err := publicURL(i.KeySetURL); err != nil {
+			return fmt.Errorf("key_set_url: %w", err)
+		}
+	}
+	if i.Discover {
+		if at, err := publicURL(i.Issuer); err != nil || at.RawQuery != "" {
+			return fmt.Errorf("discover: issuer must be the https URL that tokens have as iss, without a query, not %q", i.Issuer)
+		}
 	}
 	return nil
 }
+
+func (i Issuer) hasSecret() bool { return i.Secret != nil || i.SecretFile != "" }
+
+// publishes reports whether the keys have to be asked for.
+func (i Issuer) publishes() bool { return i.KeySetURL != "" || i.Discover }
 
 // checkAlgorithms keeps HS256 away from public keys, whose bytes are no secret
 // (RFC 8725, section 2.1).
@@ -213,10 +236,10 @@ func (i Issuer) checkAlgorithms() error {
 		switch {
 		case !slices.Contains(algorithms, algorithm):
 			return fmt.Errorf("algorithms: %q is not supported; choose from %s", algorithm, strings.Join(algorithms, ", "))
-		case algorithm == "HS256" && i.KeySetFile != "":
-			return errors.New("algorithms: HS256 needs secret_file, not key_set_file")
-		case algorithm != "HS256" && i.KeySetFile == "":
-			return fmt.Errorf("algorithms: %s needs key_set_file, not a secret", algorithm)
+		case algorithm == "HS256" && !i.hasSecret():
+			return errors.New("algorithms: HS256 needs secret_file, not a key set")
+		case algorithm != "HS256" && i.hasSecret():
+			return fmt.Errorf("algorithms: %s needs a key set (key_set_url, discover or key_set_file), not a secret", algorithm)
 		}
 	}
 	return nil

@@ -18,10 +18,11 @@ const (
 
 // verified remembers tokens that were verified, by their SHA-256: one signature costs as
 // much as the rest of a request. A token is forgotten when it expires, after a minute, and
-// with its Verifier when keys change. Refused tokens are never remembered.
+// when published keys change. Refused tokens are never remembered.
 type verified struct {
 	mu     sync.Mutex
 	tokens *simplelru.LRU[[sha256.Size]byte, verdict]
+	era    int // counts changes of keys
 }
 
 // verdict is whom a token speaks for, from when it was verified until it must be again.
@@ -35,18 +36,28 @@ func newVerified() *verified {
 	return &verified{tokens: tokens}
 }
 
-func (v *verified) get(compact string, now time.Time) (audit.Principal, bool) {
+// get returns what is remembered, and otherwise the era that put has to name.
+func (v *verified) get(compact string, now time.Time) (p audit.Principal, known bool, era int) {
 	key := sha256.Sum256([]byte(compact))
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	known, ok := v.tokens.Get(key)
-	if !ok || now.Before(known.from) || !now.Before(known.until) { // also when the clock was set back
-		return audit.Principal{}, false
+	remembered, ok := v.tokens.Get(key)
+	if !ok || now.Before(remembered.from) || !now.Before(remembered.until) { // also when the clock was set back
+		return audit.Principal{}, false, v.era
 	}
-	return known.principal, true
+	return remembered.principal, true, v.era
 }
 
-func (v *verified) put(compact string, p audit.Principal, now, expires time.Time) {
+// forget is for when keys change.
+func (v *verified) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.tokens.Purge()
+	v.era++
+}
+
+// put remembers a token, unless keys have changed since get: it may be one of the old.
+func (v *verified) put(compact string, p audit.Principal, now, expires time.Time, era int) {
 	until := now.Add(verifiedTime)
 	if expires.Before(until) {
 		until = expires
@@ -54,5 +65,7 @@ func (v *verified) put(compact string, p audit.Principal, now, expires time.Time
 	key := sha256.Sum256([]byte(compact))
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.tokens.Add(key, verdict{p, now, until})
+	if era == v.era {
+		v.tokens.Add(key, verdict{p, now, until})
+	}
 }

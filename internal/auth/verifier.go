@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"ocore.dev/audit/internal/audit"
 )
 
-// Verifier authenticates calls by the tokens of the issuers that it trusts. It opens no
-// connection and its trust never changes, so any number of goroutines may share it; to
-// change keys, make another.
+// Verifier authenticates calls by the tokens of the issuers that it trusts. Any number of
+// goroutines may share it. Keys from files never change: to change them, make another. Keys
+// that an issuer publishes are asked for by [Verifier.Run].
 type Verifier struct {
-	issuers  map[string]trusted // by iss; "" alone stands for any
+	issuers  map[string]*trusted // by iss; "" alone stands for any
 	now      func() time.Time
 	ignored  []string
 	verified *verified
@@ -24,23 +26,35 @@ type Verifier struct {
 // trusted is an [Issuer] whose settings were checked, with its keys.
 type trusted struct {
 	Issuer
-	keys     []key
-	ignored  []string
-	lifetime time.Duration
+	fixed     []key
+	ignored   []string
+	published *published // nil where the keys are fixed
+	lifetime  time.Duration
+}
+
+// keys are those that hold now.
+func (i *trusted) keys() []key {
+	if i.published != nil {
+		return i.published.current()
+	}
+	return i.fixed
 }
 
 // NewVerifier checks the settings of issuers, of which there must be at least one, and
-// reads their keys. now is the clock, [time.Now] but for tests. An error names the
+// reads their keys as far as they are in files. now is the clock, [time.Now] but for tests. An error names the
 // setting (issuers[0]: key_set_file) and what to do about it.
 func NewVerifier(issuers []Issuer, now func() time.Time) (*Verifier, error) {
 	if err := checkIssuers(issuers); err != nil {
 		return nil, err
 	}
-	v := &Verifier{issuers: map[string]trusted{}, now: now, verified: newVerified()}
+	v := &Verifier{issuers: map[string]*trusted{}, now: now, verified: newVerified()}
 	for n, issuer := range issuers {
 		trust, err := issuer.load()
 		if err != nil {
 			return nil, fmt.Errorf("issuers[%d]: %w", n, err)
+		}
+		if issuer.publishes() {
+			trust.published = newPublished(issuer, now, v.verified.forget)
 		}
 		v.issuers[issuer.Issuer] = trust
 		for _, line := range trust.ignored {
@@ -50,19 +64,44 @@ func NewVerifier(issuers []Issuer, now func() time.Time) (*Verifier, error) {
 	return v, nil
 }
 
-// Ignored names the keys in key sets that verify nothing here, and why, for the log: one
+// Run keeps the keys that issuers publish, and returns when ctx has ended. Without it none of
+// their tokens are accepted. It asks at once, every 5 minutes, and when a token names a key
+// that isn't known, but then at most twice a minute; it follows no redirect, waits 5 seconds
+// and reads 1 MB at most. What it gets replaces what was there if it is a key set that
+// KeySetFile could name; otherwise that holds on, for up to 24 hours, and the log says so.
+func (v *Verifier) Run(ctx context.Context, log *slog.Logger) {
+	var running sync.WaitGroup
+	for _, issuer := range v.issuers {
+		if issuer.published != nil {
+			running.Go(func() { issuer.published.run(ctx, log) })
+		}
+	}
+	running.Wait()
+}
+
+// Ready fails until there were keys of every issuer once, naming one that there were none of.
+func (v *Verifier) Ready() error {
+	for _, issuer := range v.issuers {
+		if issuer.published != nil && !issuer.published.everKnown() {
+			return fmt.Errorf("no keys yet of the issuer %q", issuer.Issuer.Issuer)
+		}
+	}
+	return nil
+}
+
+// Ignored names the keys in key set files that verify nothing here, and why, for the log: one
 // line a key, like `issuers[0]: key "abc": use is "enc"`, or keys[2] for one without kid.
 func (v *Verifier) Ignored() []string { return slices.Clone(v.ignored) }
 
 // load fills in defaults and reads the keys.
-func (i Issuer) load() (trusted, error) {
+func (i Issuer) load() (*trusted, error) {
 	keys, ignored, err := i.loadKeys()
 	if err != nil {
-		return trusted{}, err
+		return nil, err
 	}
 	lifetime, err := i.maxLifetime()
 	if err != nil {
-		return trusted{}, err
+		return nil, err
 	}
 	types := i.Types
 	if len(types) == 0 {
@@ -73,7 +112,7 @@ func (i Issuer) load() (trusted, error) {
 		i.Types = append(i.Types, mediaType(typ))
 	}
 	i.Claims = i.Claims.withDefaults()
-	return trusted{i, keys, ignored, lifetime}, nil
+	return &trusted{Issuer: i, fixed: keys, ignored: ignored, lifetime: lifetime}, nil
 }
 
 // Authenticate takes the values of a request's Authorization header and returns who its
@@ -84,18 +123,23 @@ func (i Issuer) load() (trusted, error) {
 // by 30 seconds, and every claim that is read must have its type (RFC 8725, section 3).
 // What was verified is remembered for up to a minute.
 //
-// The context is for key sources that have to ask somebody; files don't.
+// A token that names a key which its issuer may have published just now waits for the
+// answer, or for ctx to end.
 //
-// Every error is an [audit.ErrUnauthenticated] as an [*audit.Rejection]. Its Detail says
+// Every error is an [audit.ErrUnauthenticated] as an [*audit.Rejection], but for an
+// [audit.ErrNotReady] where there are no keys of the issuer, so that nobody can tell. Its Detail says
 // how to send a token where there is no bearer token or more than one header, and is
 // otherwise always the same. The error's own text tells why, as one line without any byte
 // of the token. It is for the log: telling it to a client would help whoever forges tokens.
-func (v *Verifier) Authenticate(_ context.Context, authorization []string) (audit.Principal, error) {
+func (v *Verifier) Authenticate(ctx context.Context, authorization []string) (audit.Principal, error) {
 	compact, err := bearer(authorization)
 	if err != nil {
 		return audit.Principal{}, err
 	}
-	principal, err := v.verify(compact)
+	principal, err := v.verify(ctx, compact)
+	if errors.Is(err, errNoKeys) {
+		return audit.Principal{}, &refusal{audit.Rejection{Kind: audit.ErrNotReady}, err.Error()}
+	}
 	if err != nil {
 		return audit.Principal{}, refuse(notValid, err.Error())
 	}
@@ -118,9 +162,10 @@ func bearer(authorization []string) (string, error) {
 	return compact, nil
 }
 
-func (v *Verifier) verify(compact string) (audit.Principal, error) {
+func (v *Verifier) verify(ctx context.Context, compact string) (audit.Principal, error) {
 	now := v.now()
-	if principal, known := v.verified.get(compact, now); known {
+	principal, known, era := v.verified.get(compact, now)
+	if known {
 		return principal, nil
 	}
 	t, err := parseToken(compact)
@@ -131,37 +176,37 @@ func (v *Verifier) verify(compact string) (audit.Principal, error) {
 	if err != nil {
 		return audit.Principal{}, err
 	}
-	k, err := issuer.key(t)
+	k, err := issuer.key(ctx, t)
 	if err != nil {
 		return audit.Principal{}, err
 	}
 	if err := verifySignature(t, k); err != nil {
 		return audit.Principal{}, err
 	}
-	principal, err := issuer.principal(t.claims, now)
+	principal, err = issuer.principal(t.claims, now)
 	if err == nil {
-		v.verified.put(compact, principal, now, expiry(t.claims))
+		v.verified.put(compact, principal, now, expiry(t.claims), era)
 	}
 	return principal, err
 }
 
 // issuer finds whom the token names. That choice is not verified yet, and needn't be:
 // what follows holds the token against this issuer's keys and no others.
-func (v *Verifier) issuer(t token) (trusted, error) {
+func (v *Verifier) issuer(t token) (*trusted, error) {
 	if anyone, ok := v.issuers[""]; ok {
 		return anyone, nil
 	}
 	iss, _ := stringValue(t.claims["iss"])
 	named, ok := v.issuers[iss]
 	if !ok {
-		return trusted{}, errors.New("the claim iss names no trusted issuer")
+		return nil, errors.New("the claim iss names no trusted issuer")
 	}
 	return named, nil
 }
 
 // key finds the one key that the header may mean: by "kid" if it has one, else by being
-// the only one of the algorithm.
-func (i trusted) key(t token) (key, error) {
+// the only one of the algorithm. What fits none may be of a key that is newly published.
+func (i *trusted) key(ctx context.Context, t token) (key, error) {
 	switch {
 	case !slices.Contains(i.Algorithms, t.algorithm):
 		return key{}, errors.New("the issuer may not use this alg")
@@ -170,16 +215,34 @@ func (i trusted) key(t token) (key, error) {
 	case t.kid == "" && i.RequireKID:
 		return key{}, errors.New("the header has no kid")
 	}
-	var found []key
-	for _, k := range i.keys {
-		if k.algorithm == t.algorithm && (t.kid == "" || t.kid == k.id) {
-			found = append(found, k)
-		}
+	found, err := i.fitting(t)
+	if err == nil && len(found) == 0 && i.published != nil {
+		i.published.renew(ctx)
+		found, err = i.fitting(t)
+	}
+	if err != nil {
+		return key{}, err
 	}
 	if len(found) != 1 {
 		return key{}, fmt.Errorf("%d keys of the issuer fit the header's kid and alg", len(found))
 	}
 	return found[0], nil
+}
+
+// errNoKeys is that a token can't be judged, whether it is good or not.
+var errNoKeys = errors.New("the issuer's keys couldn't be had, so no token of its can be judged")
+
+func (i *trusted) fitting(t token) (found []key, err error) {
+	keys := i.keys()
+	if len(keys) == 0 {
+		return nil, errNoKeys
+	}
+	for _, k := range keys {
+		if k.algorithm == t.algorithm && (t.kid == "" || t.kid == k.id) {
+			found = append(found, k)
+		}
+	}
+	return found, nil
 }
 
 const (

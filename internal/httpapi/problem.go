@@ -19,7 +19,6 @@ var (
 	errMethodNotAllowed = errors.New("method not allowed")
 	errMediaType        = errors.New("unsupported media type")
 	errHTTPVersion      = errors.New("HTTP version not supported")
-	errNotReady         = errors.New("not ready")
 )
 
 // problemTypes is the URL under which each type of problem is explained.
@@ -49,7 +48,7 @@ var kinds = []kind{
 	{audit.ErrUnprocessable, 422, "unprocessable-content", "Unprocessable content", "errors lists what to mend"},
 	{audit.ErrMalformed, 400, "bad-request", "Bad request", "errors lists what to mend"},
 	{errHTTPVersion, 505, "http-version-not-supported", "HTTP version not supported", "an export needs HTTP/1.1 or later, because over HTTP/1.0 a cut export looks whole; a proxy in between may need to be told (nginx: proxy_http_version 1.1)"},
-	{errNotReady, 503, "unavailable", "Unavailable", "requests can't be served yet, or not just now"},
+	{audit.ErrNotReady, 503, "unavailable", "Unavailable", "requests can't be served yet, or not just now; nothing was stored"},
 	{audit.ErrOverloaded, 503, "unavailable", "Unavailable", "the service is overloaded; nothing was stored, try again shortly"},
 	{audit.ErrUnsigned, 503, "unavailable", "Unavailable", "no signed checkpoint covers this yet; try again in a second, and if that goes on tell the service's operators: its trail may be refused"},
 	{audit.ErrUnavailable, 503, "unavailable", "Unavailable", "the database can't be used just now; the outcome of a write is unknown, so send it again with the same ids"},

@@ -106,7 +106,7 @@ func ready(check func(context.Context) error) http.HandlerFunc {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		if err := check(ctx); err != nil {
-			writeProblem(w, r, fmt.Errorf("%w: %w", errNotReady, err))
+			writeProblem(w, r, fmt.Errorf("%w: %w", audit.ErrNotReady, err))
 			return
 		}
 		writeStatus(w, "ready")
