@@ -272,6 +272,9 @@ func (j jwk) rsa() (*rsa.PublicKey, error) {
 	if modulus.BitLen() < minModulus || modulus.Bit(0) == 0 {
 		return nil, fmt.Errorf("n is even or has %d bits; use an RSA key of at least %d", modulus.BitLen(), minModulus)
 	}
+	if rocaPrint(modulus) {
+		return nil, errors.New("n is of a generator whose keys can be factored (CVE-2017-15361); replace the key")
+	}
 	// FIPS 186-5, appendix A.1.1, within what crypto/rsa takes.
 	if exponent.BitLen() < 17 || exponent.BitLen() > 31 || exponent.Bit(0) == 0 {
 		return nil, errors.New("e must be odd and from 65537 to 2147483647")
@@ -305,4 +308,25 @@ func (j jwk) ed25519() (ed25519.PublicKey, error) {
 		err = fmt.Errorf("x must have %d bytes", ed25519.PublicKeySize)
 	}
 	return x, err
+}
+
+// rocaPrint reports whether a modulus is, by every small prime, a power of 65537, as those
+// that a faulty chip generated are (Nemec et al., "The Return of Coppersmith's Attack",
+// section 2.3). Of other moduli fewer than one in a hundred million are.
+func rocaPrint(modulus *big.Int) bool {
+	for _, prime := range []int64{
+		3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97,
+		101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+	} {
+		rest := new(big.Int).Mod(modulus, big.NewInt(prime)).Int64()
+		power, found := int64(1), false
+		for range prime {
+			power = power * 65537 % prime
+			found = found || power == rest
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
 }

@@ -54,20 +54,10 @@ func (g vectorGroup) trustIn(t *testing.T) *trusted {
 
 // The public vectors, through everything that stands before the claims: their payloads are
 // no JSON.
-func TestWycheproof(t *testing.T) {
+func TestWycheproofSignatures(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/wycheproof/json_web_signature_test.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Groups []vectorGroup `json:"testGroups"`
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
 	accepted, refused := 0, 0
-	for _, group := range file.Groups {
+	for _, group := range vectorsIn(t, "json_web_signature_test.json") {
 		trust := group.trustIn(t)
 		byID := map[int]string{}
 		for _, vector := range group.Tests {
@@ -92,6 +82,46 @@ func TestWycheproof(t *testing.T) {
 	if accepted != 19 || refused != 382 {
 		t.Errorf("%d accepted and %d refused of 401; give each difference its reason", accepted, refused)
 	}
+}
+
+// Sets of keys: those with a secret in it are refused, for a set is public here (J-13), and
+// of the others one is good. The rest is weak, for something else or no key at all (J-17).
+func TestWycheproofKeys(t *testing.T) {
+	t.Parallel()
+	accepted, refused := 0, 0
+	for _, group := range vectorsIn(t, "json_web_key_test.json") {
+		trust := &trusted{Issuer: Issuer{Algorithms: algorithms, Types: []string{"", mediaType("JWT")}}}
+		trust.fixed, _, _ = trust.keysIn([]byte(cmp.Or(string(group.Public), string(group.Private))))
+		for _, vector := range group.Tests {
+			err := trust.verifyCompact(t, vector.JWS)
+			if err == nil {
+				accepted++
+			} else {
+				refused++
+			}
+			if want := vector.Result == "valid" && group.Public != nil; (err == nil) != want {
+				t.Errorf("%d, %s, %s: %v, want accepted: %v", vector.ID, group.Comment, vector.Comment, err, want)
+			}
+		}
+	}
+	if accepted != 1 || refused != 25 {
+		t.Errorf("%d accepted and %d refused of 26", accepted, refused)
+	}
+}
+
+func vectorsIn(t *testing.T, name string) []vectorGroup {
+	t.Helper()
+	text, err := os.ReadFile("testdata/wycheproof/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []vectorGroup `json:"testGroups"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	return file.Groups
 }
 
 // usable reports whether an issuer can be given the group's algorithm here. What is of others
