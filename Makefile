@@ -28,6 +28,12 @@ test: ## Run every test; needs Go and PostgreSQL alone
 race: ## Run the tests of everything concurrent under the race detector
 	$(GO) test -race ./internal/audit ./internal/auth ./internal/postgres ./internal/httpapi
 
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (FUZZTIME=20s)
+	internal/testkit/fuzz $(FUZZTIME)
+
 .PHONY: totals
 totals: ## Compare totals and pages with counts for half an hour, under writes and kills
 	$(GO) test ./internal/postgres -run TestTotalsEqualCounts -v -timeout 40m -totals 30m
@@ -149,6 +155,10 @@ contract-long: build $(PYTHON) ## Fuzz the contract at length: 1,000 examples an
 verifiers: $(PYTHON) ## Hold a verifier in Python, written from docs/format.md, against the vectors
 	$(PYTHON) -B internal/proof/python/check.py
 
+.PHONY: fuzz-short
+fuzz-short: ## Run every fuzz target for 20 seconds each
+	internal/testkit/fuzz 20s
+
 .PHONY: check
 # The tests come first: what they remember of the last run is lost when files are generated anew.
-check: test drift drift-typescript lint lint-document changes bench-test verifiers clients contract browser ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser
+check: test drift drift-typescript lint lint-document changes bench-test verifiers clients contract browser fuzz-short ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser

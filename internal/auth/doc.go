@@ -17,4 +17,7 @@
 // principal in claims.go. To trust a new kind of key source: add it to [Issuer] and to
 // loadKeys, or to published.go if it has to be asked again and again; everything behind it
 // stays the same.
+//
+// What a hostile sender tries is one table, hostile_test.go, over HTTP against the whole
+// service; a new case goes there first.
 package auth

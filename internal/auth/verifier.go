@@ -163,6 +163,9 @@ func bearer(authorization []string) (string, error) {
 }
 
 func (v *Verifier) verify(ctx context.Context, compact string) (audit.Principal, error) {
+	if len(compact) > maxToken { // before it is even hashed
+		return audit.Principal{}, errTooLong
+	}
 	now := v.now()
 	principal, known, era := v.verified.get(compact, now)
 	if known {

@@ -44,12 +44,17 @@ func NewService(tb testing.TB) *Service {
 // ServeDatabase starts a service, perhaps one more, over a database.
 func ServeDatabase(tb testing.TB, database Database) *Service {
 	tb.Helper()
-	store := NewStore(tb, database)
 	verifier, err := auth.NewVerifier([]auth.Issuer{{Issuer: issuer, Algorithms: []string{"HS256"}, Secret: secret}}, time.Now)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
+	return ServeTrusting(tb, database, verifier, slog.New(slog.DiscardHandler))
+}
+
+// ServeTrusting starts a service that trusts whom verifier trusts, and logs.
+func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, log *slog.Logger) *Service {
+	tb.Helper()
+	store := NewStore(tb, database)
 	keys, signer := newSigner(tb, database, log)
 	handler, err := httpapi.New(httpapi.Options{
 		Service: audit.NewService(store), Prover: proof.NewProver(store, keys, signer), Authenticator: verifier, Ready: store.Ready, Docs: docs.Handler, Log: log,
