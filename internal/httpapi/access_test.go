@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -159,106 +158,5 @@ func TestNobodyWithoutATokenCostsABody(t *testing.T) {
 					authorization+expect+"Content-Length: 1073741824\r\n\r\n").problem(t, status)
 			}
 		}
-	}
-}
-
-func TestAnotherOrganizationsEntriesAreAsIfTheyWereNot(t *testing.T) {
-	t.Parallel()
-	s := testkit.NewService(t)
-	post(t, s, ada, "/audit-logs", whole)
-	eve := testkit.Member("other")
-	eachOperation(t, func(method, path string, o *openapi3.Operation) {
-		if method != http.MethodGet || !onTenant(o) {
-			return
-		}
-		call := sampleOf(t, method, path, o)
-		if mine := get(t, s, ada, call.path); !strings.Contains(mine.body, `"e-1"`) {
-			t.Errorf("%s: the sample shows nothing: %s", o.OperationID, mine.body)
-		}
-		a := get(t, s, eve, call.path)
-		if a.status == http.StatusOK {
-			if p := read[page](t, a, http.StatusOK); p.Total != 0 || p.Items == nil || len(p.Items) != 0 {
-				t.Errorf("%s: %s", o.OperationID, a.body)
-			}
-			return
-		}
-		a.problem(t, http.StatusNotFound)
-		missing := get(t, s, eve, strings.Replace(call.path, "e-1", "e-2", 1))
-		if a.anonymous() != missing.anonymous() {
-			t.Errorf("%s: %s\na missing one: %s", o.OperationID, a.body, missing.body)
-		}
-		for _, header := range []http.Header{a.header, missing.header} {
-			header.Del("X-Request-Id")
-			header.Del("Date")
-		}
-		if fmt.Sprint(a.header) != fmt.Sprint(missing.header) {
-			t.Errorf("%s: %v\na missing one: %v", o.OperationID, a.header, missing.header)
-		}
-	})
-	for _, format := range []string{"json", "csv"} {
-		if a := get(t, s, eve, "/audit-logs/export?format="+format); strings.Contains(a.body, "e-1") || a.header.Get("X-Total-Count") != "0" {
-			t.Errorf("%s: %s", format, a.body)
-		}
-	}
-}
-
-func TestXOrgSlugChoosesAmongTheTokensOrganizations(t *testing.T) {
-	t.Parallel()
-	s := testkit.NewService(t)
-	post(t, s, ada, "/audit-logs", whole)
-	both, none := testkit.Member("acme", "other"), testkit.Member()
-	both.Permissions = append(both.Permissions, grace.Permissions...)
-	post(t, s, both, "/admin/audit-logs", `{"action":"a"}`)
-	eachOperation(t, func(method, path string, o *openapi3.Operation) {
-		call := sampleOf(t, method, path, o)
-		if !onTenant(o) {
-			for _, slug := range []string{"", "acme", "unheard"} {
-				if a := send(t, s, both, method, call.path, call.body, "X-Org-Slug", slug); a.status != call.status {
-					t.Errorf("%s with %q: %d %s", o.OperationID, slug, a.status, a.body)
-				}
-			}
-			return
-		}
-		for _, c := range []struct {
-			by     audit.Principal
-			slug   string
-			status int
-		}{
-			{ada, "", call.status},
-			{ada, "acme", call.status},
-			{ada, "other", http.StatusForbidden},
-			{ada, "Acme", http.StatusForbidden},
-			{ada, audit.AdminOrganization, http.StatusForbidden},
-			{ada, "a b", http.StatusForbidden},
-			{both, "", http.StatusForbidden},
-			{both, "acme", call.status},
-			{both, "unheard", http.StatusForbidden},
-			{both, audit.AdminOrganization, http.StatusForbidden},
-			{none, "", http.StatusForbidden},
-			{none, "acme", http.StatusForbidden},
-		} {
-			a := send(t, s, c.by, method, call.path, call.body, "X-Org-Slug", c.slug)
-			if a.status != c.status {
-				t.Errorf("%s with %q of %v: %d %s", o.OperationID, c.slug, c.by.Organizations, a.status, a.body)
-			} else if c.status == http.StatusForbidden {
-				a.problem(t, http.StatusForbidden)
-			}
-		}
-		wrong := send(t, s, ada, method, call.path, call.body, "X-Org-Slug", "other") // there, but not ada's
-		unknown := send(t, s, ada, method, call.path, call.body, "X-Org-Slug", "unheard")
-		if wrong.anonymous() != unknown.anonymous() {
-			t.Errorf("%s: %s\nan unknown one: %s", o.OperationID, wrong.body, unknown.body)
-		}
-		twice, err := http.NewRequestWithContext(t.Context(), method, s.URL+call.path, strings.NewReader(call.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		twice.Header = http.Header{"Authorization": {"Bearer " + testkit.Token(t, ada)}, "Content-Type": {"application/json"}, "X-Org-Slug": {"acme", "acme"}}
-		if p := do(t, s, twice).problem(t, http.StatusBadRequest); p.Parameter == nil || *p.Parameter != "X-Org-Slug" {
-			t.Errorf("%s with two: %+v", o.OperationID, p)
-		}
-	})
-	if total := read[page](t, send(t, s, both, http.MethodGet, "/audit-logs", "", "X-Org-Slug", "other"), http.StatusOK).Total; total != 0 {
-		t.Errorf("the other organization shows %d entries", total)
 	}
 }
