@@ -23,6 +23,7 @@ func Migrate(ctx context.Context, ownerURL string) ([]string, error) {
 	if err := badURL(config, err); err != nil {
 		return nil, err
 	}
+	fixNames(config.RuntimeParams)
 	database := stdlib.OpenDB(*config)
 	defer database.Close()
 	provider, err := newProvider(database)

@@ -83,6 +83,7 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	parameters := config.ConnConfig.RuntimeParams
 	parameters["application_name"] = name
+	fixNames(parameters)
 	parameters["timezone"] = "UTC"
 	parameters["synchronous_commit"] = "on"                        // 201 means committed, whatever the login's defaults
 	parameters["default_transaction_isolation"] = "read committed" // what is known is looked up after the lock

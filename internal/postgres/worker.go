@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -54,19 +53,6 @@ const workerConnections = 3
 
 // Close disconnects.
 func (w *Worker) Close() { w.pool.Close() }
-
-// CheckWorking fails unless the login can do the worker's work.
-func (w *Worker) CheckWorking(ctx context.Context) error {
-	var member bool
-	err := w.pool.QueryRow(ctx, "SELECT pg_has_role(session_user, '"+WorkerRole+"', 'USAGE') AND NOT pg_has_role(session_user, '"+ServingRole+"', 'MEMBER')").Scan(&member)
-	if err != nil {
-		return translate("check the worker's role", err)
-	}
-	if !member {
-		return fmt.Errorf("the login of WORKER_DATABASE_URL is not fit to work: use one that is only a member of %s", WorkerRole)
-	}
-	return nil
-}
 
 // Run builds what there is to build until ctx ends. Faults are logged and tried again.
 func (w *Worker) Run(ctx context.Context) {
