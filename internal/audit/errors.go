@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // The kinds of failure that callers tell apart with errors.Is.
@@ -30,6 +31,18 @@ type Fault struct {
 	Detail  string
 }
 
+// MaxPointer is how long the document lets a pointer be.
+const MaxPointer = 4096
+
+// ShortPointer points at what holds the fault where the path to the fault itself would be
+// too long: names are the caller's, and twenty faults would repeat one of 8 MiB twenty times.
+func ShortPointer(pointer string) string {
+	for len(pointer) > MaxPointer {
+		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
+	}
+	return pointer
+}
+
 // Rejection is an error whose text may be shown to whoever caused it.
 type Rejection struct {
 	Kind      error   // one of the sentinels above
@@ -39,12 +52,17 @@ type Rejection struct {
 	Faults    []Fault // at most MaxFaults
 }
 
+// Error is for logs and rejects, and stops where a line of them would get too long: faults
+// repeat names that were sent.
 func (r *Rejection) Error() string {
 	text := r.Kind.Error()
 	if r.Detail != "" {
 		text += ": " + r.Detail
 	}
-	for _, f := range r.Faults {
+	for i, f := range r.Faults {
+		if len(text) > MaxPointer {
+			return text + fmt.Sprintf("; and %d more", len(r.Faults)-i)
+		}
 		text += fmt.Sprintf("; %s: %s", f.Pointer, f.Detail)
 	}
 	return text

@@ -18,6 +18,10 @@ const (
 	MaxNumber = 64
 )
 
+// maxMembers is how many members of one object are looked at: with more, no entry is small
+// enough, as each takes at least five bytes.
+const maxMembers = MaxEntryBytes / 4
+
 // JSONError says what about a JSON text can't be admitted, and where.
 type JSONError struct {
 	Pointer   string // RFC 6901, from the text's root
@@ -104,12 +108,19 @@ var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 // EscapePointer makes a member's name a step of a JSON pointer (RFC 6901, section 3).
 func EscapePointer(name string) string { return pointerEscaper.Replace(name) }
 
+// pointer is short without making the long one, which a name of 8 MiB would take a copy for
+// each fault behind it.
 func (s *scanner) pointer() string {
-	var pointer strings.Builder
+	pointer := ""
 	for _, step := range s.path {
-		pointer.WriteString("/" + step.String())
+		if len(step.name) > MaxPointer+len(`""`) {
+			return pointer
+		}
+		if pointer += "/" + step.String(); len(pointer) > MaxPointer {
+			return ShortPointer(pointer)
+		}
 	}
-	return pointer.String()
+	return pointer
 }
 
 func (s *scanner) malformed(reason string) error {
@@ -151,11 +162,17 @@ func (s *scanner) object() error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	seen := map[string]struct{}{}
+	var seen map[string]struct{} // most objects of a body that is made to be expensive are empty
 	for first := true; ; first = false {
 		done, err := s.next('}', first)
 		if err != nil || done {
 			return err
+		}
+		if len(seen) > maxMembers {
+			return &JSONError{Pointer: s.pointer(), Reason: "has more members than an entry has room for", Cut: true}
+		}
+		if seen == nil {
+			seen = map[string]struct{}{}
 		}
 		if s.peek() != '"' {
 			return s.malformed("has a member without a name")
@@ -362,31 +379,34 @@ func newMember(name string, raw []byte) member {
 	return member{name, AppendString(nil, name), raw}
 }
 
-// members splits a compact object that admission let in. It does not validate, but what
-// can't be split, in a text that was tampered with, only ends the list.
+// members splits a compact object that admission let in.
 func members(object []byte) []member {
 	found := make([]member, 0, 16)
-	for at := 1; at < len(object)-1; at++ {
-		key := object[at : at+valueLength(object[at:])]
-		at += len(key) + 1
-		if len(key) < 2 || at >= len(object)-1 {
-			return found
-		}
-		raw := object[at : at+valueLength(object[at:])]
-		if len(raw) == 0 {
-			return found
-		}
-		at += len(raw)
-		found = append(found, member{memberName(key), key, raw})
-	}
+	eachMember(object, func(m member) { found = append(found, m) })
 	return found
 }
 
 // EachMember visits the members of a compact object that [CompactObject] let in, in their
 // order. raw is the value's text within object.
 func EachMember(object []byte, visit func(name string, raw []byte)) {
-	for _, m := range members(object) {
-		visit(m.name, m.raw)
+	eachMember(object, func(m member) { visit(m.name, m.raw) })
+}
+
+// eachMember does not validate, but what can't be split, in a text that was tampered with,
+// only ends it.
+func eachMember(object []byte, visit func(member)) {
+	for at := 1; at < len(object)-1; at++ {
+		key := object[at : at+valueLength(object[at:])]
+		at += len(key) + 1
+		if len(key) < 2 || at >= len(object)-1 {
+			return
+		}
+		raw := object[at : at+valueLength(object[at:])]
+		if len(raw) == 0 {
+			return
+		}
+		at += len(raw)
+		visit(member{memberName(key), key, raw})
 	}
 }
 

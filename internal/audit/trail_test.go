@@ -101,11 +101,13 @@ func TestEntryIsFoundByItsIDInItsOrganization(t *testing.T) {
 
 func TestRejectionsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
+	long := strings.Repeat("x", audit.MaxPointer)
 	for want, err := range map[string]error{
-		"malformed: page counts from 1":           audit.BadParameter("page", "page counts from %d", 1),
-		"forbidden: no":                           audit.Denied("no"),
-		"unprocessable; /a: is bad; /b: is worse": &audit.Rejection{Kind: audit.ErrUnprocessable, Faults: []audit.Fault{{Pointer: "/a", Detail: "is bad"}, {Pointer: "/b", Detail: "is worse"}}},
-		"/a/0: is nested too deeply":              &audit.JSONError{Pointer: "/a/0", Reason: "is nested too deeply"},
+		"malformed: page counts from 1":                    audit.BadParameter("page", "page counts from %d", 1),
+		"forbidden: no":                                    audit.Denied("no"),
+		"unprocessable; /a: is bad; /b: is worse":          &audit.Rejection{Kind: audit.ErrUnprocessable, Faults: []audit.Fault{{Pointer: "/a", Detail: "is bad"}, {Pointer: "/b", Detail: "is worse"}}},
+		"unprocessable; /" + long + ": is bad; and 2 more": &audit.Rejection{Kind: audit.ErrUnprocessable, Faults: []audit.Fault{{Pointer: "/" + long, Detail: "is bad"}, {}, {}}},
+		"/a/0: is nested too deeply":                       &audit.JSONError{Pointer: "/a/0", Reason: "is nested too deeply"},
 	} {
 		if err.Error() != want {
 			t.Errorf("%q; want %q", err, want)

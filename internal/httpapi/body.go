@@ -48,26 +48,40 @@ func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) 
 
 // readBody bounds the bytes on the wire and, after decompression, once more.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	var from io.Reader = http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes)
-	switch encodings := r.Header.Values("Content-Encoding"); {
-	case len(encodings) == 0 || len(encodings) == 1 && strings.EqualFold(encodings[0], "identity"):
-	case len(encodings) == 1 && strings.EqualFold(encodings[0], "gzip"):
-		plain, err := gzip.NewReader(from)
-		if err != nil {
-			return nil, unreadable(err, "is not the gzip that Content-Encoding says")
-		}
-		from = plain
-	default:
+	encodings := r.Header.Values("Content-Encoding")
+	packed := len(encodings) == 1 && strings.EqualFold(encodings[0], "gzip")
+	if !packed && len(encodings) > 0 && (len(encodings) > 1 || !strings.EqualFold(encodings[0], "identity")) {
 		return nil, errMediaType
 	}
-	raw, err := io.ReadAll(io.LimitReader(from, audit.MaxBodyBytes+1))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes))
 	if err != nil {
 		return nil, unreadable(err, "broke off")
 	}
-	if len(raw) > audit.MaxBodyBytes {
-		return nil, audit.ErrTooLarge
+	if packed {
+		return unpack(raw)
 	}
 	return raw, nil
+}
+
+// unpack measures before it keeps: what is too large costs the time to read up to the bound,
+// and no memory. What isn't costs less than a buffer that grows.
+func unpack(packed []byte) ([]byte, error) {
+	plain, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, unreadable(err, "is not the gzip that Content-Encoding says")
+	}
+	size, err := io.Copy(io.Discard, io.LimitReader(plain, audit.MaxBodyBytes+1))
+	switch {
+	case err != nil:
+		return nil, unreadable(err, "broke off")
+	case size > audit.MaxBodyBytes:
+		return nil, audit.ErrTooLarge
+	}
+	raw := make([]byte, size)
+	if err = plain.Reset(bytes.NewReader(packed)); err == nil {
+		_, err = io.ReadFull(plain, raw)
+	}
+	return raw, err
 }
 
 func unreadable(err error, how string) error {
@@ -129,12 +143,19 @@ func checkSchema(body []byte, schema *openapi3.Schema) error {
 }
 
 // shallow decodes a compact object as far as its schema looks. What is free inside it
-// stands empty: decoded, it would take fifty times its bytes. A list with more items than
-// it may have is told alone, and read no further than that.
+// stands empty: decoded, it would take fifty times its bytes. Of members that it doesn't
+// know so many are looked at as are told. A list with more items than it may have is told
+// alone, and read no further than that.
 func shallow(object []byte, schema *openapi3.Schema) (value map[string]any, overlong *audit.Fault) {
 	value = make(map[string]any, 16)
+	unknown := 0
 	audit.EachMember(object, func(name string, raw []byte) {
 		property := schema.Properties[name]
+		if property == nil {
+			if unknown++; unknown > audit.MaxFaults {
+				return
+			}
+		}
 		if property == nil || property.Value.Items == nil || raw[0] != '[' {
 			value[name] = scalar(raw)
 			return
@@ -202,7 +223,7 @@ func schemaFaults(err error) []audit.Fault {
 		pointer += "/" + audit.EscapePointer(step)
 	}
 	if bad.SchemaField == "properties" {
-		return []audit.Fault{{Pointer: pointer + unknownMember(bad.Reason), Detail: "is no member of this object; leave it out"}}
+		return []audit.Fault{{Pointer: audit.ShortPointer(pointer + unknownMember(bad.Reason)), Detail: "is no member of this object; leave it out"}}
 	}
 	if bad.SchemaField == "required" {
 		return []audit.Fault{{Pointer: pointer, Detail: "is required"}}

@@ -95,21 +95,9 @@ func newProblem(err error, requestID string) problem {
 	}
 	p.Parameter, p.ID = r.Parameter, r.ID
 	for _, f := range r.Faults[:min(len(r.Faults), audit.MaxFaults)] {
-		p.Errors = append(p.Errors, fault{shortPointer(f.Pointer), f.Detail})
+		p.Errors = append(p.Errors, fault{audit.ShortPointer(f.Pointer), f.Detail})
 	}
 	return p
-}
-
-// maxPointer is how long the document lets a pointer be.
-const maxPointer = 4096
-
-// shortPointer points at what holds the fault where the path to the fault itself would be too
-// long: names are the caller's, and twenty faults would repeat one of 8 MiB twenty times.
-func shortPointer(pointer string) string {
-	for len(pointer) > maxPointer {
-		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
-	}
-	return pointer
 }
 
 // writeProblem answers with a problem document and notes the error for the request's
