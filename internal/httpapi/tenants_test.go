@@ -27,7 +27,7 @@ var eve = func() audit.Principal {
 }()
 
 // ofAcme are texts that stand in acme's entries and in nobody else's.
-var ofAcme = []string{"e-1", "web-01", "Lovelace", "192.0.2.14", "12345678901234567890"}
+var ofAcme = []string{`"e-1"`, "web-01", "Lovelace", "192.0.2.14", "12345678901234567890"}
 
 // cell is one call of the matrix.
 type cell struct {
