@@ -104,13 +104,23 @@ func FuzzCSVCell(f *testing.F) {
 		if escaped != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(escaped)[0]) {
 			t.Fatalf("%q opens as a formula", escaped)
 		}
-		draft := audit.Draft{ID: "x", Action: "a", ResourceType: "b", ResourceName: cell}
+		state, err := json.Marshal(map[string]string{cell: cell})
+		if err != nil {
+			t.Fatal(err)
+		}
+		draft := audit.Draft{ID: "x", Action: "a", ResourceType: "b", ResourceID: cell, ResourceName: cell, UserID: cell, UserName: cell, IPAddress: cell, UserAgent: cell, BeforeState: state}
 		entry, err := audit.Admit(draft, "")
 		if err != nil {
 			return
 		}
-		if got := readCSV(t, entry)["resourceName"]; got != withoutCRLF(cell) {
-			t.Fatalf("%q came back as %q", cell, got)
+		cells := readCSV(t, entry)
+		for _, name := range []string{"resourceId", "resourceName", "userId", "userName", "ipAddress", "userAgent"} {
+			if cells[name] != withoutCRLF(cell) {
+				t.Fatalf("%q came back as %q", cell, cells[name])
+			}
+		}
+		if cells["beforeState"] != string(state) || cells["action"] != "a" || cells["recordedBy"] != "=r" {
+			t.Fatalf("%q moved its neighbours: %q", cell, cells)
 		}
 	})
 }

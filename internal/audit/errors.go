@@ -38,7 +38,7 @@ const MaxPointer = 4096
 // too long: names are the caller's, and twenty faults would repeat one of 8 MiB twenty times.
 func ShortPointer(pointer string) string {
 	for len(pointer) > MaxPointer {
-		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
+		pointer = pointer[:max(0, strings.LastIndexByte(pointer, '/'))]
 	}
 	return pointer
 }

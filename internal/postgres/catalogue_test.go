@@ -237,7 +237,10 @@ func TestNothingComesBeforeTheServicesTables(t *testing.T) {
 	for _, organization := range []string{"acme", "globex"} {
 		mustAppend(t, store, organization, plain(t, "entry", 3)...)
 	}
-	for table := range documented {
+	for table, roles := range documented {
+		if roles.serving == "" {
+			continue
+		}
 		if _, err := store.Reads().Exec(t.Context(), "CREATE TEMPORARY TABLE "+table+" (LIKE public."+table+")"); err != nil {
 			t.Fatal(err)
 		}

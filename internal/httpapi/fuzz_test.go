@@ -1,0 +1,418 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/docs"
+	"ocore.dev/audit/internal/httpapi"
+	"ocore.dev/audit/internal/testkit"
+)
+
+// remembering is a store of one trail that knows no more than what it was given last: fuzz
+// targets would wait for a real one. What they found is sent to a real one by
+// TestWhatFuzzingFoundIsStoredAsSent.
+type remembering struct {
+	audit.Store
+	rows   []audit.Row
+	ids    []string
+	filter audit.Filter
+	asked  bool
+}
+
+func (m *remembering) Append(_ context.Context, s audit.Submission) ([]audit.Receipt, error) {
+	var receipts []audit.Receipt
+	for _, e := range s.Entries {
+		row := audit.Row{Position: int64(len(m.rows)), CreatedAt: time.Unix(1, 0), Text: e.Seal(s.RecordedBy, time.Time{})}
+		m.rows, m.ids = append(m.rows, row), append(m.ids, e.ID)
+		receipts = append(receipts, audit.Receipt{ID: e.ID, Row: row})
+	}
+	return receipts, nil
+}
+
+func (m *remembering) Find(_ context.Context, _ string, f audit.Filter, w audit.Window) (audit.Found, error) {
+	m.filter, m.asked = f, true
+	return audit.Found{Size: max(0, w.Size)}, nil
+}
+
+func (m *remembering) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+	found, err := m.Find(ctx, organization, audit.Filter{}, w)
+	return found, []audit.Row{}, err
+}
+
+func (m *remembering) Rows(_ context.Context, _ string, positions []int64) ([]audit.Row, error) {
+	return make([]audit.Row, len(positions)), nil
+}
+
+func (m *remembering) Entry(_ context.Context, _, id string) (audit.Row, error) {
+	if i := slices.Index(m.ids, id); i >= 0 {
+		return m.rows[i], nil
+	}
+	return audit.Row{}, audit.ErrNotFound
+}
+
+// everybody is ada, and grace too.
+type everybody struct{}
+
+func (everybody) Authenticate(context.Context, []string) (audit.Principal, error) {
+	p := ada
+	p.Permissions = slices.Concat(ada.Permissions, grace.Permissions)
+	return p, nil
+}
+
+// patient is a connection that takes as long as it takes, which exports ask for.
+type patient struct{ *httptest.ResponseRecorder }
+
+func (patient) SetWriteDeadline(time.Time) error { return nil }
+
+// fuzzed is the handler over a store, without a network between.
+func fuzzed(t testing.TB, store audit.Store) func(method, target, body string) answer {
+	t.Helper()
+	handler, err := httpapi.New(httpapi.Options{
+		Service: audit.NewService(store), Authenticator: everybody{}, Docs: docs.Handler, Log: slog.New(slog.DiscardHandler),
+		Ready: func(context.Context) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(method, target, body string) answer {
+		r := httptest.NewRequest(method, "/", strings.NewReader(body))
+		path, query, _ := strings.Cut(target, "?")
+		r.URL = &url.URL{Path: httpapi.BasePath + path, RawQuery: query}
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(patient{w}, r)
+		return answer{w.Code, w.Header(), w.Body.String()}
+	}
+}
+
+// bodies are the paths that take one, with the schema of each.
+var bodies = []struct{ path, schema string }{
+	{"/audit-logs", "NewAuditLog"}, {"/audit-logs/batch", "NewAuditLogBatch"}, {"/admin/audit-logs", "NewAdminAuditLog"},
+}
+
+// FuzzBody holds three readers of a body against each other: the document's validator on what
+// the standard library decodes, the generated binder, and admission. What the schema forbids
+// is never stored, what it allows is stored or a 422, and what is stored is what was sent.
+func FuzzBody(f *testing.F) {
+	for _, body := range []string{
+		"", "{}", "null", "[]", least, whole, `{"items":[` + least + `]}`, `{"items":[` + whole + `,` + least + `]}`, `{"action":"a","details":{"a":1.10},"open":[1,{}]}`,
+		`{"action":"a","Action":"b","resourceType":"t"}`, `{"\u0061ction":"a","resourceType":"t"}`, `{"action":"a","action":"b","resourceType":"t"}`,
+		`{"action":"a","resourceType":"t","beforeState":{"n":1e400}}`, `{"action":"a","resourceType":"t","id":"."}`, `{"action":"a","resourceType":"t","occurredAt":"2016-12-31t23:59:60z"}`,
+		`{"action":"` + strings.Repeat("é", 101) + `","resourceType":"t"}`, `{"action":"a","resourceType":"t","position":1}`, `{"action":"audit_log.exported"}`,
+		`{"action":"a","resourceType":"t","afterState":{"\ud83d\ude00":"\ud83d"}}`, "{\"action\":\"\xff\",\"resourceType\":\"t\"}", `{"action":"a","resourceType":"t"} `, `{"action":"a","resourceType":"t"}x`,
+		`{"items":[{"id":"x","action":"a","resourceType":"t"},{"id":"x","action":"a","resourceType":"t"}]}`, `{"items":[null]}`, `{"items":null}`, `{"action":1e999,"resourceType":"t"}`,
+	} {
+		for kind := range bodies {
+			f.Add(kind, body)
+		}
+	}
+	store := &remembering{}
+	call := fuzzed(f, store)
+	f.Fuzz(func(t *testing.T, kind int, body string) {
+		if kind < 0 || kind >= len(bodies) {
+			return
+		}
+		*store = remembering{}
+		a := call(http.MethodPost, bodies[kind].path, body)
+		schema := spec(t).Components.Schemas[bodies[kind].schema].Value
+		holdBody(t, schema, body, a)
+		if a.status == http.StatusCreated {
+			holdStored(t, schema, body, store)
+		} else if len(store.rows) > 0 {
+			t.Fatalf("%q: %d, and stored", body, a.status)
+		}
+	})
+}
+
+// holdBody says what the status may be.
+func holdBody(t testing.TB, schema *openapi3.Schema, body string, a answer) {
+	t.Helper()
+	allowed := []int{http.StatusBadRequest, http.StatusUnprocessableEntity}
+	var value any
+	decoder := json.NewDecoder(strings.NewReader(body))
+	decoder.UseNumber()
+	switch err := decoder.Decode(&value); {
+	case err != nil || decoder.More() || !json.Valid([]byte(body)) || !utf8.ValidString(body):
+	case schema.VisitJSON(plainNumbers(value), openapi3.VisitAsRequest()) == nil:
+		allowed = []int{http.StatusCreated, http.StatusUnprocessableEntity}
+		if repeated(value) {
+			allowed = []int{http.StatusBadRequest, http.StatusUnprocessableEntity}
+		}
+	}
+	if !slices.Contains(allowed, a.status) {
+		t.Fatalf("%.500q: %d %s, want one of %v", body, a.status, a.body, allowed)
+	}
+	if a.status != http.StatusCreated {
+		a.problem(t, a.status)
+	}
+}
+
+// plainNumbers are numbers as the validator knows them; those beyond it are no less numbers.
+func plainNumbers(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		for name, inner := range v {
+			v[name] = plainNumbers(inner)
+		}
+	case []any:
+		for i, inner := range v {
+			v[i] = plainNumbers(inner)
+		}
+	}
+	return value
+}
+
+// repeated reports whether a batch has one id twice, which a schema can't forbid.
+func repeated(value any) bool {
+	object, _ := value.(map[string]any)
+	items, _ := object["items"].([]any)
+	seen := map[any]bool{}
+	for _, item := range items {
+		entry, _ := item.(map[string]any)
+		id, given := entry["id"]
+		if given && seen[id] {
+			return true
+		}
+		seen[id] = given
+	}
+	return false
+}
+
+// holdStored compares every entry with what was sent, and every member both ways.
+func holdStored(t testing.TB, schema *openapi3.Schema, body string, store *remembering) {
+	t.Helper()
+	sent := []json.RawMessage{json.RawMessage(body)}
+	if schema.Properties["items"] != nil {
+		var batch struct{ Items []json.RawMessage }
+		if err := json.Unmarshal([]byte(body), &batch); err != nil {
+			t.Fatal(err)
+		}
+		sent = batch.Items
+	}
+	if len(sent) != len(store.rows) {
+		t.Fatalf("%q: %d of %d entries are stored", body, len(store.rows), len(sent))
+	}
+	for i, row := range store.rows {
+		holdEntry(t, sent[i], row.AppendJSON(nil))
+		holdRow(t, row)
+	}
+}
+
+func holdEntry(t testing.TB, sent, stored []byte) {
+	t.Helper()
+	var before, after map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(sent, &before), json.Unmarshal(stored, &after)); err != nil {
+		t.Fatalf("%s became %s: %v", sent, stored, err)
+	}
+	for name, raw := range before {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, raw); err != nil {
+			t.Fatal(err)
+		}
+		same := compact.String() == string(after[name])
+		var one, other string
+		if json.Unmarshal(raw, &one) == nil && json.Unmarshal(after[name], &other) == nil {
+			same = one == other
+			if name == "occurredAt" {
+				at, err := audit.ParseTime(one)
+				same = same || err == nil && audit.FormatTime(at) == other
+			}
+		}
+		if !same {
+			t.Fatalf("%s: %s became %s", name, raw, after[name])
+		}
+	}
+	for name := range after {
+		if _, given := before[name]; !given && !slices.Contains([]string{"id", "position", "createdAt", "recordedBy"}, name) {
+			t.Fatalf("%s became %s: nobody sent %s", sent, stored, name)
+		}
+	}
+}
+
+// holdRow holds the entry as CSV against the entry as JSON.
+func holdRow(t testing.TB, row audit.Row) {
+	t.Helper()
+	records, err := csv.NewReader(bytes.NewReader(row.AppendCSV(audit.AppendCSVHeader(nil)))).ReadAll()
+	if err != nil || len(records) != 2 {
+		t.Fatalf("%s as CSV: %v, %q", row.Text, err, records)
+	}
+	var entry map[string]json.RawMessage
+	if err := json.Unmarshal(row.AppendJSON(nil), &entry); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range records[0] {
+		cell := records[1][i]
+		if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+			t.Fatalf("%s of %s opens as a formula: %q", name, row.Text, cell)
+		}
+		want := string(entry[name])
+		if text := ""; len(entry[name]) > 0 && json.Unmarshal(entry[name], &text) == nil {
+			want = text
+		}
+		if audit.UnescapeCell(cell) != strings.ReplaceAll(want, "\r\n", "\n") { // the reader makes one of two
+			t.Fatalf("%s of %s became the cell %q", name, row.Text, cell)
+		}
+	}
+}
+
+// FuzzQuery holds the whole way of a query against the plainest reading of it: a filter that
+// reaches the store is what was sent, nothing else, and whatever doesn't is a 400.
+func FuzzQuery(f *testing.F) {
+	for _, query := range []string{
+		"", "page=1&per_page=20", "action=&user_id=", "action=a+b%20c&start_date=2026-01-01T00:00:00+01:00", "page=1&page=2", "%70age=1&page=1", "nonsense=1",
+		"action=%00", "action=%FF", "action=%zz", "a;b", "&&", "=", "page=9223372036854775807&per_page=1000", "page=-1", "per_page=01", "limit=1&search=%25_%5C", "format=csv", "format=xml",
+		"start_date=2026-01-01T00:00:00Z&end_date=2025-01-01T00:00:00Z", "end_date=9999-12-31T23:59:59.9999999Z", "start_date=2016-12-31T23:59:60Z", "resource_id=" + strings.Repeat("x", 1025),
+		"cursor=MQBhY21lADE5OTYAMTk1MgAx", "cursor=MQBhY21lADEAMQAwAAAAAAAAAAAAAA", "resource_type=a%26action%3Db", "action=\u202e&user_id=%E2%80%AE",
+	} {
+		for kind := range lists {
+			f.Add(kind, query)
+		}
+	}
+	store := &remembering{}
+	call := fuzzed(f, store)
+	f.Fuzz(func(t *testing.T, kind int, query string) {
+		if kind < 0 || kind >= len(lists) {
+			return
+		}
+		*store = remembering{}
+		a := call(http.MethodGet, lists[kind]+"?"+query, "")
+		if a.status == http.StatusBadRequest {
+			if a.problem(t, a.status); store.asked {
+				t.Fatalf("%q: refused after it was asked for", query)
+			}
+			return
+		}
+		values, err := url.ParseQuery(query)
+		if a.status != http.StatusOK || err != nil || !store.asked {
+			t.Fatalf("%q: %d, %v: %s", query, a.status, err, a.body)
+		}
+		if values.Get("cursor") == "" {
+			holdFilter(t, kind, values, store.filter)
+		}
+	})
+}
+
+// lists are what takes filters.
+var lists = []string{"/audit-logs", "/audit-logs/export", "/audit-logs/resource/t/r%2F", "/admin/audit-logs"}
+
+func holdFilter(t testing.TB, kind int, values url.Values, got audit.Filter) {
+	t.Helper()
+	want := audit.Filter{
+		Action: values.Get("action"), ResourceType: values.Get("resource_type"), ResourceID: values.Get("resource_id"), UserID: values.Get("user_id"), Search: values.Get("search"),
+	}
+	if strings.Contains(lists[kind], "resource") {
+		want.Resource = audit.ResourceKey{Type: "t", ID: "r%2F"} // the path is set unescaped
+	}
+	for name, sent := range values {
+		if len(sent) > 1 || !utf8.ValidString(sent[0]) {
+			t.Fatalf("%s=%q is taken", name, sent)
+		}
+	}
+	for _, bound := range []struct {
+		name   string
+		got    time.Time
+		beyond func(got, sent time.Time) bool
+	}{
+		{"start_date", got.From, func(got, sent time.Time) bool { return got.Before(sent) }},
+		{"end_date", got.To, func(got, sent time.Time) bool { return got.After(sent) }},
+	} {
+		sent, err := audit.ParseTime(values.Get(bound.name))
+		empty := got.From.After(got.To) && !got.To.IsZero() // an instant of no microsecond
+		if values.Get(bound.name) == "" && !empty && !bound.got.IsZero() ||
+			values.Get(bound.name) != "" && (err != nil || !empty && (bound.beyond(bound.got, sent) || bound.got.Sub(sent).Abs() >= time.Microsecond)) {
+			t.Fatalf("%s=%q became %v", bound.name, values.Get(bound.name), bound.got)
+		}
+	}
+	got.From, got.To = time.Time{}, time.Time{}
+	if got != want {
+		t.Fatalf("%v became %+v", values, got)
+	}
+}
+
+// What fuzzing found interesting, and what is sent to the targets anyway, goes through the
+// real service once: real HTTP, real PostgreSQL.
+func TestWhatFuzzingFoundIsStoredAsSent(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	files, err := filepath.Glob("testdata/fuzz/FuzzBody/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v: no corpus", err)
+	}
+	stored := 0
+	for _, file := range files {
+		kind, body := corpusEntry(t, file)
+		if kind < 0 || kind >= len(bodies) {
+			continue
+		}
+		schema := spec(t).Components.Schemas[bodies[kind].schema].Value
+		a := post(t, s, of(bodies[kind].path), bodies[kind].path, body)
+		if a.status == http.StatusConflict { // an id of another file's
+			continue
+		}
+		holdBody(t, schema, body, a)
+		if a.status != http.StatusCreated || kind == 1 {
+			continue
+		}
+		stored++
+		holdEntry(t, []byte(body), []byte(a.body))
+		if kind == 0 {
+			var named struct{ ID string }
+			if err := json.Unmarshal([]byte(a.body), &named); err != nil {
+				t.Fatal(err)
+			}
+			if found := get(t, s, ada, "/audit-logs/entries/"+named.ID); found.body != a.body {
+				t.Errorf("%s: recorded %s, found %s", file, a.body, found.body)
+			}
+		}
+	}
+	if stored == 0 {
+		t.Error("none of the corpus is stored")
+	}
+}
+
+// corpusEntry reads a file of FuzzBody's corpus, in the format of the go command.
+func corpusEntry(t testing.TB, file string) (kind int, body string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(string(text), "\n")
+	value := func(row int, kind string) string {
+		inner, ok := strings.CutPrefix(rows[row], kind+"(")
+		if len(rows) < 3 || !ok {
+			t.Fatalf("%s: %q", file, rows)
+		}
+		return strings.TrimSuffix(inner, ")")
+	}
+	kind, err = strconv.Atoi(value(1, "int"))
+	if err == nil {
+		body, err = strconv.Unquote(value(2, "string"))
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return kind, body
+}
