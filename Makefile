@@ -159,6 +159,17 @@ verifiers: $(PYTHON) ## Hold a verifier in Python, written from docs/format.md, 
 fuzz-short: ## Run every fuzz target for 20 seconds each
 	internal/testkit/fuzz 20s
 
+# The database is looked up at vuln.go.dev; VULNERABILITIES=file:///… takes a copy of it.
+VULNERABILITIES ?= https://vuln.go.dev
+
+.PHONY: vulnerabilities
+vulnerabilities: ## Fail on a known vulnerability that the code can reach
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 -db $(VULNERABILITIES) ./...
+
+.PHONY: outdated
+outdated: ## Show which direct dependencies have a newer release
+	@$(GO) list -m -u -f '{{if and .Update (not .Indirect)}}{{.Path}} {{.Version}} -> {{.Update.Version}} ({{.Update.Time.Format "2006-01-02"}}){{end}}' all | grep . || echo none
+
 .PHONY: check
 # The tests come first: what they remember of the last run is lost when files are generated anew.
 check: test drift drift-typescript lint lint-document changes bench-test verifiers clients contract browser fuzz-short ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser
