@@ -168,7 +168,8 @@ vulnerabilities: ## Fail on a known vulnerability that the code can reach
 
 .PHONY: outdated
 outdated: ## Show which direct dependencies have a newer release
-	@$(GO) list -m -u -f '{{if and .Update (not .Indirect)}}{{.Path}} {{.Version}} -> {{.Update.Version}} ({{.Update.Time.Format "2006-01-02"}}){{end}}' all | grep . || echo none
+	@$(GO) list -m -f '{{if not (or .Indirect .Main)}}{{.Path}}{{end}}' all | xargs $(GO) list -m -u -f \
+	  '{{with .Update}}{{$$.Path}} {{$$.Version}} -> {{.Version}} ({{.Time.Format "2006-01-02"}}){{end}}' | grep . || echo none
 
 .PHONY: check
 # The tests come first: what they remember of the last run is lost when files are generated anew.

@@ -22,6 +22,7 @@ var licences = []struct {
 	{"ISC", []string{"Permission to use, copy, modify, and", "THE SOFTWARE IS PROVIDED \"AS IS\""}},
 	{"MIT", []string{"Permission is hereby granted, free of charge"}},
 	{"BSD-3-Clause", []string{"Redistribution and use in source and binary forms", "may be used to endorse or promote"}},
+	{"public domain", []string{"into the public domain"}},
 	{"BSD-2-Clause", []string{"Redistribution and use in source and binary forms", "this list of conditions"}},
 }
 
