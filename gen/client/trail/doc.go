@@ -25,6 +25,12 @@
 // lost connection the outcome of a write is unknown: recording the same entry under the same
 // id again, today or in a year, is safe.
 //
+// # Applications that can't wait
+//
+// A [Spool] takes entries into a folder and sends them later, whatever happens to the
+// application; gen/client/outbox does so within a transaction of the application's own
+// database.
+//
 // # Changing this package
 //
 // send.go is the only place that talks HTTP: a new operation is a request of gen/client and

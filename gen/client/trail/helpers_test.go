@@ -17,8 +17,6 @@ import (
 	"ocore.dev/audit/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
-
 var ada = testkit.Member("acme")
 
 // connect makes a client of the service at url, whose pauses are short.
