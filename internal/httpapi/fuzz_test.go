@@ -1,11 +1,13 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -36,9 +38,12 @@ type remembering struct {
 	ids    []string
 	filter audit.Filter
 	asked  bool
+	trails []string // of which something was read, and written
+	grown  []string
 }
 
 func (m *remembering) Append(_ context.Context, s audit.Submission) ([]audit.Receipt, error) {
+	m.grown = append(m.grown, s.Organization)
 	var receipts []audit.Receipt
 	for _, e := range s.Entries {
 		row := audit.Row{Position: int64(len(m.rows)), CreatedAt: time.Unix(1, 0), Text: e.Seal(s.RecordedBy, time.Time{})}
@@ -48,8 +53,8 @@ func (m *remembering) Append(_ context.Context, s audit.Submission) ([]audit.Rec
 	return receipts, nil
 }
 
-func (m *remembering) Find(_ context.Context, _ string, f audit.Filter, w audit.Window) (audit.Found, error) {
-	m.filter, m.asked = f, true
+func (m *remembering) Find(_ context.Context, organization string, f audit.Filter, w audit.Window) (audit.Found, error) {
+	m.filter, m.asked, m.trails = f, true, append(m.trails, organization)
 	return audit.Found{Size: max(0, w.Size)}, nil
 }
 
@@ -58,24 +63,31 @@ func (m *remembering) Newest(ctx context.Context, organization string, w audit.W
 	return found, []audit.Row{}, err
 }
 
-func (m *remembering) Rows(_ context.Context, _ string, positions []int64) ([]audit.Row, error) {
+func (m *remembering) Rows(_ context.Context, organization string, positions []int64) ([]audit.Row, error) {
+	m.trails = append(m.trails, organization)
 	return make([]audit.Row, len(positions)), nil
 }
 
-func (m *remembering) Entry(_ context.Context, _, id string) (audit.Row, error) {
+func (m *remembering) Entry(_ context.Context, organization, id string) (audit.Row, error) {
+	m.trails = append(m.trails, organization)
 	if i := slices.Index(m.ids, id); i >= 0 {
 		return m.rows[i], nil
 	}
 	return audit.Row{}, audit.ErrNotFound
 }
 
-// everybody is ada, and grace too.
-type everybody struct{}
+// always takes anybody for somebody.
+type always struct{ principal audit.Principal }
 
-func (everybody) Authenticate(context.Context, []string) (audit.Principal, error) {
+func (a always) Authenticate(context.Context, []string) (audit.Principal, error) {
+	return a.principal, nil
+}
+
+// both may do what ada may, and what grace may.
+func both() audit.Principal {
 	p := ada
 	p.Permissions = slices.Concat(ada.Permissions, grace.Permissions)
-	return p, nil
+	return p
 }
 
 // patient is a connection that takes as long as it takes, which exports ask for.
@@ -84,24 +96,30 @@ type patient struct{ *httptest.ResponseRecorder }
 func (patient) SetWriteDeadline(time.Time) error { return nil }
 
 // fuzzed is the handler over a store, without a network between.
-func fuzzed(t testing.TB, store audit.Store) func(method, target, body string) answer {
+func fuzzed(t testing.TB, store audit.Store, by audit.Principal) http.Handler {
 	t.Helper()
 	handler, err := httpapi.New(httpapi.Options{
-		Service: audit.NewService(store), Authenticator: everybody{}, Docs: docs.Handler, Log: slog.New(slog.DiscardHandler),
+		Service: audit.NewService(store), Authenticator: always{by}, Docs: docs.Handler, Log: slog.New(slog.DiscardHandler),
 		Ready: func(context.Context) error { return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(method, target, body string) answer {
-		r := httptest.NewRequest(method, "/", strings.NewReader(body))
-		path, query, _ := strings.Cut(target, "?")
-		r.URL = &url.URL{Path: httpapi.BasePath + path, RawQuery: query}
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(patient{w}, r)
-		return answer{w.Code, w.Header(), w.Body.String()}
-	}
+	return handler
+}
+
+func serveOne(handler http.Handler, r *http.Request) answer {
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(patient{w}, r)
+	return answer{w.Code, w.Header(), w.Body.String()}
+}
+
+func newCall(method, target, body string) *http.Request {
+	r := httptest.NewRequest(method, "/", strings.NewReader(body))
+	path, query, _ := strings.Cut(target, "?")
+	r.URL = &url.URL{Path: httpapi.BasePath + path, RawQuery: query}
+	r.Header.Set("Content-Type", "application/json")
+	return r
 }
 
 // bodies are the paths that take one, with the schema of each.
@@ -126,13 +144,13 @@ func FuzzBody(f *testing.F) {
 		}
 	}
 	store := &remembering{}
-	call := fuzzed(f, store)
+	handler := fuzzed(f, store, both())
 	f.Fuzz(func(t *testing.T, kind int, body string) {
 		if kind < 0 || kind >= len(bodies) {
 			return
 		}
 		*store = remembering{}
-		a := call(http.MethodPost, bodies[kind].path, body)
+		a := serveOne(handler, newCall(http.MethodPost, bodies[kind].path, body))
 		schema := spec(t).Components.Schemas[bodies[kind].schema].Value
 		holdBody(t, schema, body, a)
 		if a.status == http.StatusCreated {
@@ -291,13 +309,13 @@ func FuzzQuery(f *testing.F) {
 		}
 	}
 	store := &remembering{}
-	call := fuzzed(f, store)
+	handler := fuzzed(f, store, both())
 	f.Fuzz(func(t *testing.T, kind int, query string) {
 		if kind < 0 || kind >= len(lists) {
 			return
 		}
 		*store = remembering{}
-		a := call(http.MethodGet, lists[kind]+"?"+query, "")
+		a := serveOne(handler, newCall(http.MethodGet, lists[kind]+"?"+query, ""))
 		if a.status == http.StatusBadRequest {
 			if a.problem(t, a.status); store.asked {
 				t.Fatalf("%q: refused after it was asked for", query)
@@ -349,6 +367,51 @@ func holdFilter(t testing.TB, kind int, values url.Values, got audit.Filter) {
 	if got != want {
 		t.Fatalf("%v became %+v", values, got)
 	}
+}
+
+// FuzzPath holds the two routers against each other, the document's before the gate and the
+// generated one behind it: however a path is written, whoever may see an organization's trail
+// alone reaches no other, and the platform's administrators reach theirs alone.
+func FuzzPath(f *testing.F) {
+	for _, target := range []string{
+		"/audit-logs", "/audit-logs/export", "/audit-logs/entries/e-1", "/audit-logs/resource/t/r", "/admin/audit-logs", "/admin%2Faudit-logs", "/audit-logs/../admin/audit-logs",
+		"/audit-logs/entries/..%2F..%2Fadmin%2Faudit-logs", "/audit-logs/resource/..%2f/%2e%2e", "//admin/audit-logs", "/audit-logs/%65xport", "/audit-logs%2fexport", "/audit-logs/resource/a%2Fb/c%252Fd",
+		"/audit-logs/entries/export", "/audit-logs/export/", "/audit-logs;x=1/export", "/ADMIN/audit-logs", "/audit-logs/resource/export/entries", "/audit-logs/batch", "/%61dmin/audit-logs", "/admin/audit-logs#x",
+		"/admin/audit-logs%00", "/audit-logs/resource/:type/:id", "/audit-logs/entries/*", "/audit-logs/entries/%", "/audit-logs/./export", "/audit-logs/entries/%2e", "/audit-logs/resource/%20/%0a",
+	} {
+		f.Add(target)
+	}
+	store := &remembering{}
+	tenant, platform := fuzzed(f, store, ada), fuzzed(f, store, grace)
+	f.Fuzz(func(t *testing.T, target string) {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " /api" + target + " HTTP/1.1\r\nHost: x\r\n\r\n")))
+			if err != nil {
+				return
+			}
+			for _, c := range []struct {
+				handler http.Handler
+				trail   string
+			}{{tenant, "acme"}, {platform, audit.AdminOrganization}} {
+				*store = remembering{}
+				r.Body, r.Header = io.NopCloser(strings.NewReader(least)), http.Header{"Content-Type": {"application/json"}}
+				a := serveOne(c.handler, r.Clone(t.Context()))
+				if a.status >= 500 {
+					t.Fatalf("%s %q: %d %s", method, target, a.status, a.body)
+				}
+				for _, trail := range store.trails {
+					if trail != c.trail {
+						t.Fatalf("%s %q reaches the trail of %s", method, target, trail)
+					}
+				}
+				for i, trail := range store.grown { // an export is recorded by the service
+					if exported := trail == audit.AdminOrganization && strings.Contains(string(store.rows[i].Text), `"action":"audit_log.exported"`); trail != c.trail && !exported {
+						t.Fatalf("%s %q adds to the trail of %s", method, target, trail)
+					}
+				}
+			}
+		}
+	})
 }
 
 // What fuzzing found interesting, and what is sent to the targets anyway, goes through the

@@ -150,6 +150,28 @@ func TestRequestsAreFramedAsRFC9112Says(t *testing.T) {
 	}
 }
 
+// A caller that closes its own side as soon as it has sent all looks like one that has gone.
+// It may get its answer, or none and so know that the outcome is unknown; a 4xx would say that
+// nothing was stored.
+func TestACallerThatStopsSendingIsNotToldThatNothingWasStored(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	begin := "POST /api/audit-logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer " + testkit.Token(t, ada) + "\r\n"
+	for i := range 20 {
+		body := fmt.Sprintf(`{"id":"e-%d","action":"a","resourceType":"t"}`, i)
+		got := statuses(conversation(t, s, begin+fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body), true))
+		if got != "" && got != "201" {
+			t.Errorf("%s", got)
+		}
+		if a := post(t, s, ada, "/audit-logs", body); a.status != http.StatusCreated {
+			t.Errorf("again: %d %s", a.status, a.body)
+		}
+	}
+	if total := list(t, s, ada, "/audit-logs").Total; total != 20 {
+		t.Errorf("%d entries of 20 ids", total)
+	}
+}
+
 // A caller's word about who or where they are, and through which host they came, counts for
 // nothing: not in what is stored, not in links, not in which method is meant.
 func TestHeadersThatProxiesSetAreNotBelieved(t *testing.T) {

@@ -34,9 +34,12 @@ type kind struct {
 	detail string
 }
 
+// statusGone is of callers that went away.
+const statusGone = 499
+
 // kinds is the one table from errors to answers; the first match counts.
 var kinds = []kind{
-	{context.Canceled, 499, "internal", "Internal error", "the caller went away"}, // for the log alone, as proxies write it
+	{context.Canceled, statusGone, "internal", "Internal error", "the caller went away"}, // for the log alone, as proxies write it
 	{audit.ErrUnauthenticated, 401, "unauthorized", "Unauthorized", "send `Authorization: Bearer <token>`"},
 	{audit.ErrForbidden, 403, "forbidden", "Forbidden", "the token does not allow this"},
 	{errNoSuchPath, 404, "not-found", "Not found", "there is nothing at this path"},
@@ -106,6 +109,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	call := callOf(r.Context())
 	call.failure = err
 	p := newProblem(err, call.requestID)
+	if p.Status == statusGone {
+		leave(w)
+	}
 	body, _ := json.Marshal(p) // strings and numbers alone
 	header := w.Header()
 	header.Set("Content-Type", "application/problem+json")
@@ -117,6 +123,22 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.WriteHeader(p.Status)
 	w.Write(body)
+}
+
+// leave cuts the connection instead of answering. A caller that seems to have gone may only
+// have closed its own side: a 4xx would tell it that nothing was stored, and nobody knows.
+func leave(w http.ResponseWriter) {
+	for {
+		if recorder, found := w.(*statusRecorder); found {
+			recorder.status = statusGone
+			panic(http.ErrAbortHandler)
+		}
+		wrapped, more := w.(interface{ Unwrap() http.ResponseWriter })
+		if !more {
+			panic(http.ErrAbortHandler)
+		}
+		w = wrapped.Unwrap()
+	}
 }
 
 // challenge is RFC 6750, section 3: an error only where a token was sent.
