@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 var (
@@ -1367,6 +1368,371 @@ func (b *HeadStateBatchResults) Query(f func(int, []HeadStateRow, error)) {
 }
 
 func (b *HeadStateBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const keyByID = `-- name: KeyByID :batchmany
+SELECT id, name, hash, permissions, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by FROM api_keys
+WHERE organization = $1 AND id = $2
+`
+
+type KeyByIDBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type KeyByIDParams struct {
+	Organization string
+	ID           string
+}
+
+type KeyByIDRow struct {
+	ID          string
+	Name        string
+	Hash        []byte
+	Permissions []string
+	CreatedAt   time.Time
+	CreatedBy   string
+	ExpiresAt   time.Time
+	LastUsedAt  pgtype.Timestamptz
+	RevokedAt   pgtype.Timestamptz
+	RevokedBy   *string
+}
+
+// Index: api_keys_pkey.
+func (q *Queries) KeyByID(ctx context.Context, db DBTX, arg []KeyByIDParams) *KeyByIDBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.ID,
+		}
+		batch.Queue(keyByID, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &KeyByIDBatchResults{br, len(arg), false}
+}
+
+func (b *KeyByIDBatchResults) Query(f func(int, []KeyByIDRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []KeyByIDRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i KeyByIDRow
+				if err := rows.Scan(
+					&i.ID,
+					&i.Name,
+					&i.Hash,
+					&i.Permissions,
+					&i.CreatedAt,
+					&i.CreatedBy,
+					&i.ExpiresAt,
+					&i.LastUsedAt,
+					&i.RevokedAt,
+					&i.RevokedBy,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *KeyByIDBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const keyInsert = `-- name: KeyInsert :batchmany
+INSERT INTO api_keys (organization, id, name, hash, permissions, created_by, expires_at)
+SELECT $1, $2, $3, $4, $5::text[], $6, $7::timestamptz
+WHERE (SELECT count(*) FROM api_keys k WHERE k.organization = $8 AND k.revoked_at IS NULL AND k.expires_at > now()) < $9::bigint
+RETURNING created_at
+`
+
+type KeyInsertBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type KeyInsertParams struct {
+	Organization string
+	ID           string
+	Name         string
+	Hash         []byte
+	Permissions  []string
+	CreatedBy    string
+	ExpiresAt    time.Time
+	Of           string
+	Max          int64
+}
+
+// None when the organization has as many good keys as it may have. Index: api_keys_pkey.
+func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg []KeyInsertParams) *KeyInsertBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.ID,
+			a.Name,
+			a.Hash,
+			a.Permissions,
+			a.CreatedBy,
+			a.ExpiresAt,
+			a.Of,
+			a.Max,
+		}
+		batch.Queue(keyInsert, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &KeyInsertBatchResults{br, len(arg), false}
+}
+
+func (b *KeyInsertBatchResults) Query(f func(int, []time.Time, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []time.Time
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var created_at time.Time
+				if err := rows.Scan(&created_at); err != nil {
+					return err
+				}
+				items = append(items, created_at)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *KeyInsertBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const keyList = `-- name: KeyList :batchmany
+SELECT id, name, hash, permissions, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by FROM api_keys
+WHERE organization = $1 ORDER BY id DESC LIMIT $2::bigint
+`
+
+type KeyListBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type KeyListParams struct {
+	Organization string
+	Max          int64
+}
+
+type KeyListRow struct {
+	ID          string
+	Name        string
+	Hash        []byte
+	Permissions []string
+	CreatedAt   time.Time
+	CreatedBy   string
+	ExpiresAt   time.Time
+	LastUsedAt  pgtype.Timestamptz
+	RevokedAt   pgtype.Timestamptz
+	RevokedBy   *string
+}
+
+// Newest first, for ids sort by time. Index: api_keys_pkey backwards.
+func (q *Queries) KeyList(ctx context.Context, db DBTX, arg []KeyListParams) *KeyListBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(keyList, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &KeyListBatchResults{br, len(arg), false}
+}
+
+func (b *KeyListBatchResults) Query(f func(int, []KeyListRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []KeyListRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i KeyListRow
+				if err := rows.Scan(
+					&i.ID,
+					&i.Name,
+					&i.Hash,
+					&i.Permissions,
+					&i.CreatedAt,
+					&i.CreatedBy,
+					&i.ExpiresAt,
+					&i.LastUsedAt,
+					&i.RevokedAt,
+					&i.RevokedBy,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *KeyListBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const keyRevoke = `-- name: KeyRevoke :batchexec
+UPDATE api_keys SET revoked_at = now(), revoked_by = $1::text
+WHERE organization = $2 AND id = $3 AND revoked_at IS NULL
+`
+
+type KeyRevokeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type KeyRevokeParams struct {
+	By           string
+	Organization string
+	ID           string
+}
+
+// The first time counts. Index: api_keys_pkey.
+func (q *Queries) KeyRevoke(ctx context.Context, db DBTX, arg []KeyRevokeParams) *KeyRevokeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.By,
+			a.Organization,
+			a.ID,
+		}
+		batch.Queue(keyRevoke, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &KeyRevokeBatchResults{br, len(arg), false}
+}
+
+func (b *KeyRevokeBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *KeyRevokeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const keyUsed = `-- name: KeyUsed :batchexec
+UPDATE api_keys SET last_used_at = now() WHERE organization = $1 AND id = $2
+`
+
+type KeyUsedBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type KeyUsedParams struct {
+	Organization string
+	ID           string
+}
+
+// Index: api_keys_pkey.
+func (q *Queries) KeyUsed(ctx context.Context, db DBTX, arg []KeyUsedParams) *KeyUsedBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.ID,
+		}
+		batch.Queue(keyUsed, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &KeyUsedBatchResults{br, len(arg), false}
+}
+
+func (b *KeyUsedBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *KeyUsedBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

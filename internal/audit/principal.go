@@ -15,6 +15,7 @@ const (
 	ManageAuditLogs      Permission = "manage:audit_logs"
 	ViewAdminAuditLogs   Permission = "view:admin_audit_logs"
 	CreateAdminAuditLogs Permission = "create:admin_audit_logs"
+	ManageAPIKeys        Permission = "manage:api_keys"
 )
 
 // AdminOrganization is the reserved key under which the platform's admin trail is

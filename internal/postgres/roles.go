@@ -32,6 +32,7 @@ var (
 		variable: "DATABASE_URL", work: "serve", role: ServingRole, other: WorkerRole,
 		writes: []string{
 			"INSERT heads", "UPDATE heads", "INSERT entries", "INSERT entry_ids", "INSERT tiles", "INSERT admin_search",
+			"INSERT api_keys", "UPDATE api_keys", // of three columns
 		},
 		policies: []string{"one_organization"},
 	}
@@ -54,7 +55,7 @@ var (
 // and materialized views too.
 const unfit = `
 WITH RECURSIVE roles AS (SELECT * FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')),
-history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search', 'posting_progress', 'posting_values', 'postings', 'checkpoints', 'signing_progress']::regclass[])),
+history AS (SELECT * FROM pg_class WHERE oid = ANY (ARRAY['heads', 'entries', 'entry_ids', 'tiles', 'admin_search', 'posting_progress', 'posting_values', 'postings', 'checkpoints', 'signing_progress', 'api_keys']::regclass[])),
 home AS (SELECT DISTINCT relnamespace, relowner FROM history),
 readable AS (SELECT DISTINCT c.* FROM pg_class c, roles
   WHERE relkind IN ('r', 'p', 'f', 'm', 'v') AND has_any_column_privilege(roles.oid, c.oid, 'SELECT, INSERT, UPDATE')),
@@ -94,7 +95,10 @@ UNION SELECT 'it may ' || privilege || ' ' || relname
   WHERE privilege || ' ' || relname <> ALL ($1::text[]) AND CASE WHEN privilege IN ('INSERT', 'UPDATE', 'REFERENCES')
     THEN has_any_column_privilege(roles.oid, history.oid, privilege) ELSE has_table_privilege(roles.oid, history.oid, privilege) END
 UNION SELECT 'it may not ' || needed FROM unnest($1::text[]) AS needed
-  WHERE NOT has_table_privilege(split_part(needed, ' ', 2), split_part(needed, ' ', 1))
+  WHERE NOT has_any_column_privilege(split_part(needed, ' ', 2), split_part(needed, ' ', 1))
+UNION SELECT 'it may UPDATE ' || attname || ' of api_keys' FROM roles, pg_attribute
+  WHERE attrelid = 'api_keys'::regclass AND attnum > 0 AND NOT attisdropped
+  AND attname NOT IN ('last_used_at', 'revoked_at', 'revoked_by') AND has_column_privilege(roles.oid, attrelid, attnum, 'UPDATE')
 ORDER BY 1`
 
 // CheckServing fails unless the login can serve and can't alter history. The error says
