@@ -133,8 +133,9 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 			return err
 		}
 	}
+	keys := audit.NewKeys(store, trails)
 	handler, err := httpapi.New(httpapi.Options{
-		Service: trails, Prover: prover, Authenticator: s.verifier, Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
+		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(s.verifier, keys, time.Now, s.log, nil), Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
 	})
 	if err != nil {
 		return err

@@ -119,7 +119,7 @@ func lint(d *document) []string {
 }
 
 var (
-	operationName = regexp.MustCompile(`^(list|get|create|export)[A-Z][A-Za-z]+$`)
+	operationName = regexp.MustCompile(`^(list|get|create|export|revoke)[A-Z][A-Za-z]+$`)
 	number        = regexp.MustCompile(`^[1-5][0-9][0-9]$`)
 )
 

@@ -51,6 +51,7 @@ var provocations = map[string]provocation{
 	"Forbidden/permissionMissing": {by: controlPlane, operation: "listAuditLogs", path: "/audit-logs"},
 	"Forbidden/otherOrganization": {by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"X-Org-Slug", "globex"}},
 	"NotFound/noSuchEntry":        {by: ada, operation: "getAuditLog", path: "/audit-logs/entries/01a20787-24eb-7d5a-9fd1-000000000000"},
+	"NoSuchApiKey/noSuchKey":      {by: adaToo, operation: "revokeApiKey", path: "/api-keys/0000000000000000"},
 	"Conflict/otherContent": {
 		by: controlPlane, operation: "createAuditLog", path: "/audit-logs",
 		body: `{"id":"01a20787-24eb-7d5a-9fd1-2aabfe228f21","action":"server.updated","resourceType":"server","resourceId":"web-02"}`,

@@ -27,12 +27,13 @@ import (
 var (
 	controlPlane = somebody("control-plane", "", audit.CreateAuditLogs)
 	ada          = somebody("ada@acme.example", "Ada Lovelace", audit.ViewAuditLogs)
+	adaToo       = somebody("ada@acme.example", "Ada Lovelace", audit.ManageAPIKeys, audit.CreateAuditLogs) // as the shop's administrator
 	backOffice   = somebody("back-office", "", audit.CreateAdminAuditLogs)
 	grace        = somebody("grace@platform.example", "Grace Hopper", audit.ViewAdminAuditLogs)
 )
 
-func somebody(subject, name string, may audit.Permission) audit.Principal {
-	return audit.Principal{Issuer: "testkit", Subject: subject, Name: name, Organizations: []string{"acme"}, Permissions: []audit.Permission{may}}
+func somebody(subject, name string, may ...audit.Permission) audit.Principal {
+	return audit.Principal{Issuer: "testkit", Subject: subject, Name: name, Organizations: []string{"acme"}, Permissions: may}
 }
 
 // step is one call of the story. Parameters take the values that the document gives as
@@ -67,6 +68,9 @@ var story = []step{
 	{by: grace, operation: "listAdminAuditLogs", send: "search", answer: "searched"},
 	{by: grace, operation: "listAdminAuditLogs", send: "action", answer: "nothingMatches"},
 	{by: ada, operation: "exportAuditLogs", send: "resource_type resource_id user_id", answer: "servers", headers: []string{"X-Total-Count"}},
+	{by: adaToo, operation: "createApiKey", body: "shop", answer: "shop"},
+	{by: adaToo, operation: "listApiKeys", answer: "one"},
+	{by: adaToo, operation: "revokeApiKey", answer: "revoked"},
 }
 
 // firstOfBatch is the body of the attempt that the batch's answer says came before it.
@@ -74,9 +78,9 @@ const firstOfBatch = "the first entry of the batch"
 
 // What can't be the same twice is masked, and only this: `createdAt` is the database's
 // clock; cursors carry the state of a walk; and ids that no example sends are the service's
-// choice. Positions and totals are not masked: the trails are filled beforehand so far that
+// choice, as the texts of API keys are. Positions and totals are not masked: the trails are filled beforehand so far that
 // the story's entries get the documented ones. Request ids are sent along.
-var masked = map[string]bool{"createdAt": true, "nextCursor": true}
+var masked = map[string]bool{"createdAt": true, "nextCursor": true, "revokedAt": true, "key": true}
 
 const requestID = "01a207ae-05dc-725e-b84d-8dbc74254770"
 
@@ -85,13 +89,13 @@ func TestTheExamplesAreAStoryThatHappens(t *testing.T) {
 	d := load(t)
 	s := testkit.NewService(t)
 	d.fillTrails(t, s)
-	cursor := ""
+	cursor, key := "", ""
 	for _, step := range story {
 		o := d.operations[step.operation]
 		if o == nil {
 			t.Fatalf("no operation %s", step.operation)
 		}
-		a := d.call(t, s, step, cursor)
+		a := d.call(t, s, step, cursor, key)
 		at := strings.TrimSpace(fmt.Sprintf("%s %s %s -> %s", step.operation, step.send, step.body, step.answer))
 		if a.status != o.success {
 			t.Fatalf("%s: %d %s", at, a.status, a.body)
@@ -105,9 +109,12 @@ func TestTheExamplesAreAStoryThatHappens(t *testing.T) {
 				t.Errorf("%s: %s is %q, documented as %q", at, name, got, want)
 			}
 		}
-		var page struct{ NextCursor string }
-		if json.Unmarshal(a.body, &page) == nil && page.NextCursor != "" {
-			cursor = page.NextCursor
+		var next struct{ NextCursor, ID, Key string }
+		if json.Unmarshal(a.body, &next) == nil && next.NextCursor != "" {
+			cursor = next.NextCursor
+		}
+		if next.Key != "" {
+			key = next.ID
 		}
 	}
 }
@@ -422,14 +429,16 @@ func do(t *testing.T, s *testkit.Service, r *http.Request) answer {
 }
 
 // call makes the step's call out of the document alone, but for the cursor, which is the
-// last one that an answer gave.
-func (d *document) call(t *testing.T, s *testkit.Service, step step, cursor string) answer {
+// last one that an answer gave, and the key, likewise.
+func (d *document) call(t *testing.T, s *testkit.Service, step step, cursor, key string) answer {
 	t.Helper()
 	o := d.operations[step.operation]
 	path, query, slug := o.path, url.Values{}, ""
 	for _, p := range o.Parameters {
 		example := fmt.Sprint(p.Value.Example)
 		switch {
+		case p.Value.In == openapi3.ParameterInPath && o.Tags[0] == "Keys":
+			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", key) // the service's choice
 		case p.Value.In == openapi3.ParameterInPath:
 			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", url.PathEscape(example))
 		case p.Value.In == openapi3.ParameterInHeader:

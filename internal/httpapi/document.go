@@ -74,7 +74,7 @@ func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, er
 	text, _ := o.Extensions["x-required-permission"].(string)
 	known := operation{id: o.OperationID, permission: audit.Permission(text), query: map[string]bool{}}
 	switch known.permission {
-	case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs:
+	case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ManageAPIKeys:
 	case audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs:
 		known.platform = true
 	default:

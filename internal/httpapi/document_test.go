@@ -174,7 +174,7 @@ func TestEveryOperationIsWhole(t *testing.T) {
 		if o.RequestBody != nil {
 			hasExamples(t, at+" body", o.RequestBody.Value.Content)
 			for _, status := range []int{409, 413, 415, 422} {
-				if o.Responses.Status(status) == nil {
+				if o.Responses.Status(status) == nil && (status != 409 || o.Tags[0] != "Keys") { // whose ids are the service's
 					t.Errorf("%s: no answer %d", at, status)
 				}
 			}
@@ -232,7 +232,7 @@ func TestTheDocumentStatesTheBoundsThatAreKept(t *testing.T) {
 		t.Errorf("per_page: the description doesn't say %q", defaults)
 	}
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
-		if o.RequestBody == nil {
+		if o.RequestBody == nil || o.Tags[0] == "Keys" { // which takes no entries
 			return
 		}
 		for _, bound := range []string{

@@ -8,8 +8,11 @@ import (
 	"ocore.dev/audit/internal/audit"
 )
 
-// handlers implements the generated server on the domain's service.
-type handlers struct{ service *audit.Service }
+// handlers implements the generated server on the domain's services.
+type handlers struct {
+	service *audit.Service
+	keys    *audit.Keys
+}
 
 var _ api.StrictServerInterface = (*handlers)(nil)
 

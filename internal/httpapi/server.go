@@ -21,6 +21,7 @@ import (
 // Options are what the handler is made of; none may be missing.
 type Options struct {
 	Service       *audit.Service
+	Keys          *audit.Keys
 	Authenticator Authenticator
 	Ready         func(context.Context) error             // nil error: requests can be served
 	Prover        *proof.Prover                           // nil: nothing can be proved
@@ -37,7 +38,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = handleEchoError
-	api.RegisterHandlersWithBaseURL(e, api.NewStrictHandler(&handlers{o.Service}, nil), BasePath)
+	api.RegisterHandlersWithBaseURL(e, api.NewStrictHandler(&handlers{o.Service, o.Keys}, nil), BasePath)
 	operations := (&gate{document: document, authenticator: o.Authenticator}).wrap(e)
 
 	routes := http.NewServeMux()

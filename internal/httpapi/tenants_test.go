@@ -137,7 +137,7 @@ func malformed(value string) []string {
 // cells are the operation's calls, in the order in which they are made.
 func (op tenantOperation) cells(cursors []walk) []cell {
 	owner, tenant := op.owner(), onTenant(op.o)
-	everything := []audit.Permission{audit.ManageAuditLogs, audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs}
+	everything := []audit.Permission{audit.ManageAuditLogs, audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs, audit.ManageAPIKeys}
 	call := func(way string, by audit.Principal, want func(*testing.T, answer)) cell {
 		return cell{way: way, by: by, target: op.path, body: op.body, want: want}
 	}
@@ -256,6 +256,7 @@ func TestNoTenantReachesAnother(t *testing.T) {
 		read[any](t, post(t, s, eve, "/audit-logs", least), http.StatusCreated)
 		read[any](t, post(t, s, grace, "/admin/audit-logs", `{"action":"a","details":{"secret":"swordfish"}}`), http.StatusCreated)
 	}
+	withKey(t, s)
 	cursors := []walk{
 		{"acme", "acme", list(t, s, ada, "/audit-logs?per_page=1").NextCursor},
 		{"acme's resource", "acme", list(t, s, ada, "/audit-logs/resource/server/web-01?per_page=1").NextCursor},
@@ -311,7 +312,7 @@ func (c cell) leaksNothing(t *testing.T, id string, a answer) {
 func (op tenantOperation) blind(t *testing.T, s *testkit.Service) {
 	t.Helper()
 	both := testkit.Member("acme", "globex")
-	if op.method == http.MethodGet {
+	if op.method == http.MethodGet || op.method == http.MethodDelete {
 		for name, c := range map[string]cell{
 			"eve":                  {by: eve},
 			"eve's own header":     {by: eve, headers: http.Header{"X-Org-Slug": {"globex"}}},

@@ -55,9 +55,11 @@ func ServeDatabase(tb testing.TB, database Database) *Service {
 func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, log *slog.Logger) *Service {
 	tb.Helper()
 	store := NewStore(tb, database)
-	keys, signer := newSigner(tb, database, log)
+	signing, signer := newSigner(tb, database, log)
+	trails := audit.NewService(store)
+	keys := audit.NewKeys(store, trails)
 	handler, err := httpapi.New(httpapi.Options{
-		Service: audit.NewService(store), Prover: proof.NewProver(store, keys, signer), Authenticator: verifier, Ready: store.Ready, Docs: docs.Handler, Log: log,
+		Service: trails, Keys: keys, Prover: proof.NewProver(store, signing, signer), Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: store.Ready, Docs: docs.Handler, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -66,7 +68,7 @@ func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, lo
 	server.Config = httpapi.NewServer(handler, log)
 	server.Start()
 	tb.Cleanup(server.Close)
-	s := &Service{Database: database, Store: store, Keys: keys, URL: server.URL + httpapi.BasePath, checker: newChecker(tb)}
+	s := &Service{Database: database, Store: store, Keys: signing, URL: server.URL + httpapi.BasePath, checker: newChecker(tb)}
 	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
 	return s
 }
@@ -94,7 +96,7 @@ func newSigner(tb testing.TB, database Database, log *slog.Logger) (*proof.Signi
 func Member(organizations ...string) audit.Principal {
 	return audit.Principal{
 		Issuer: issuer, Subject: "ada", Name: "Ada Lovelace", Organizations: organizations,
-		Permissions: []audit.Permission{audit.ManageAuditLogs},
+		Permissions: []audit.Permission{audit.ManageAuditLogs, audit.ManageAPIKeys},
 	}
 }
 
