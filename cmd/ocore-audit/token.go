@@ -17,7 +17,7 @@ const maxDevelopmentLifetime = 30 * 24 * time.Hour
 func developer(organizations ...string) audit.Principal {
 	return audit.Principal{
 		Issuer: developmentIssuer, Subject: "developer", Name: "Developer", Organizations: organizations,
-		Permissions: []audit.Permission{audit.ManageAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs},
+		Permissions: []audit.Permission{audit.ManageAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs, audit.ManageAPIKeys},
 	}
 }
 
@@ -84,11 +84,11 @@ func principalFrom(subject, name string, organizations, permissions []string) (a
 	}
 	for _, text := range permissions {
 		switch permission := audit.Permission(text); permission {
-		case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs:
+		case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs, audit.ManageAPIKeys:
 			p.Permissions = append(p.Permissions, permission)
 		default:
-			return p, usage("%q is no permission; there are %s, %s, %s, %s and %s", text, audit.ViewAuditLogs,
-				audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs)
+			return p, usage("%q is no permission; there are %s, %s, %s, %s, %s and %s", text, audit.ViewAuditLogs,
+				audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs, audit.ManageAPIKeys)
 		}
 	}
 	return p, nil
