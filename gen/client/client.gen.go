@@ -124,7 +124,7 @@ type APIKey struct {
 
 	// ExpiresAt From when on it is refused.
 	//
-	// Example: 2027-11-23T00:00:00.000000Z
+	// Example: 2027-11-23T09:12:44.120551Z
 	ExpiresAt time.Time `json:"expiresAt"`
 
 	// ID The key's name for the service. It is the third part of its text, and no secret.
@@ -335,7 +335,7 @@ type MadeAPIKey struct {
 
 	// ExpiresAt From when on it is refused.
 	//
-	// Example: 2027-11-23T00:00:00.000000Z
+	// Example: 2027-11-23T09:12:44.120551Z
 	ExpiresAt time.Time `json:"expiresAt"`
 
 	// ID The key's name for the service. It is the third part of its text, and no secret.

@@ -248,6 +248,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API keys
+         * @description The organization's API keys, newest first, those that are revoked or have expired too: up to 1,000. No answer
+         *     but the one to their making holds their secrets.
+         *
+         *     Needs the permission `manage:api_keys`.
+         */
+        get: operations["listApiKeys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description Makes a key for a program of the organization and returns it with its secret, `key`, which nobody can see again:
+         *     the service keeps a hash of it. Send it as `Authorization: Bearer <key>`. Entries that are recorded with it have
+         *     `api-key:` and its `id` as `recordedBy`.
+         *
+         *     A key can do no more than who makes it: a permission that the caller lacks is a 403. An organization has at
+         *     most 100 keys that are good; one more is a 422. Calling twice makes two keys. The making is recorded in the
+         *     platform's admin trail.
+         *
+         *     A body may have at most 8 MiB, decompressed; more is a 413. A body that isn't `application/json` is a 415.
+         *
+         *     These are a 422, with a JSON pointer to each fault:
+         *
+         *     - a `name` of more than 100 bytes of UTF-8, or with half of a surrogate pair
+         *     - an `expiresAt` that is no date and time, isn't in the future, or is more than two years away
+         *
+         *     Needs the permission `manage:api_keys`.
+         */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description Ends a key for good and returns it. Every instance of the service refuses it within a minute. Revoking it
+         *     again changes nothing. The revocation, and any later use of the key, is recorded in the platform's admin trail.
+         *
+         *     Needs the permission `manage:api_keys`.
+         */
+        delete: operations["revokeApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -637,6 +702,127 @@ export interface components {
              */
             nextCursor?: string;
         };
+        /** @description A key to make. */
+        NewApiKey: {
+            /**
+             * @description What the key is for; people see it in lists. The bound is stated in characters and holds for the bytes of UTF-8 too.
+             * @example shop
+             */
+            name: string;
+            /**
+             * @description What it shall be able to do. The caller must hold each of them.
+             * @example [
+             *       "create:audit_logs"
+             *     ]
+             */
+            permissions: string[];
+            /**
+             * @description From when on it is refused, an RFC3339 date and time within two years. Without it, a year from now.
+             * @example 2027-11-23T00:00:00Z
+             */
+            expiresAt?: string;
+        };
+        /** @description An API key as it is listed, without its secret. */
+        ApiKey: {
+            /**
+             * @description The key's name for the service. It is the third part of its text, and no secret.
+             * @example 06h0f37hp1a2b3c4
+             */
+            id: string;
+            /**
+             * @description What the key is for.
+             * @example shop
+             */
+            name: string;
+            /**
+             * @description What it can do.
+             * @example [
+             *       "create:audit_logs"
+             *     ]
+             */
+            permissions: string[];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T09:12:44.120551Z
+             */
+            createdAt: string;
+            /**
+             * @description Who made it.
+             * @example ada@acme.example
+             */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description From when on it is refused.
+             * @example 2027-11-23T09:12:44.120551Z
+             */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to about a minute. Absent if it never was.
+             * @example 2026-11-23T09:15:02.660394Z
+             */
+            lastUsedAt?: string;
+            /**
+             * Format: date-time
+             * @description When it was revoked. Absent if it isn't.
+             * @example 2026-11-23T09:20:31.005482Z
+             */
+            revokedAt?: string;
+            /**
+             * @description Who revoked it.
+             * @example ada@acme.example
+             */
+            revokedBy?: string;
+        };
+        /** @description An API key when it is made, with its secret. */
+        MadeApiKey: {
+            /**
+             * @description The key's name for the service. It is the third part of its text, and no secret.
+             * @example 06h0f37hp1a2b3c4
+             */
+            id: string;
+            /**
+             * @description What the key is for.
+             * @example shop
+             */
+            name: string;
+            /**
+             * @description What it can do.
+             * @example [
+             *       "create:audit_logs"
+             *     ]
+             */
+            permissions: string[];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @example 2026-11-23T09:12:44.120551Z
+             */
+            createdAt: string;
+            /**
+             * @description Who made it.
+             * @example ada@acme.example
+             */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description From when on it is refused.
+             * @example 2027-11-23T09:12:44.120551Z
+             */
+            expiresAt: string;
+            /**
+             * @description The whole key, to send as `Authorization: Bearer <key>`. Keep it where secrets are kept; it is in no other answer.
+             * @example ocore_acme_06h0f37hp1a2b3c4_this0is0no0secret0it0is0made0up0for0the0documentatio
+             */
+            key: string;
+        };
+        /** @description API keys of an organization. */
+        ApiKeyList: {
+            /** @description The keys, newest first. */
+            items: components["schemas"]["ApiKey"][];
+        };
         /** @description What went wrong, in the form of RFC 9457. */
         Problem: {
             /**
@@ -730,6 +916,16 @@ export interface components {
         };
         /** @description The organization has no such entry. */
         NotFound: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The organization has no such API key. */
+        NoSuchApiKey: {
             headers: {
                 "X-Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
@@ -1403,6 +1599,120 @@ export interface operations {
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApiKeys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What the key is for. */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiKey"];
+            };
+        };
+        responses: {
+            /** @description The key is made. This is the only answer that holds it. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeApiKey"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path: {
+                /**
+                 * @description The key's id, the third part of its text.
+                 * @example 06h0f37hp1a2b3c4
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, revoked now or before. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NoSuchApiKey"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

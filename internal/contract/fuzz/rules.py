@@ -8,7 +8,7 @@ that a rule forbids is one too.
 
 import json
 import re
-from datetime import date
+from datetime import date, datetime, timezone
 
 MAX_ENTRY = 256 * 1024
 MAX_DEPTH = 32
@@ -67,6 +67,8 @@ def body_faults(path, body):
     """What of a body that fits its schema is a 422, as words for people."""
     if path.endswith("/admin/audit-logs"):
         return list(_admin_faults(body))
+    if path.endswith("/api-keys"):
+        return list(_key_faults(body))
     entries = body["items"] if path.endswith("/batch") else [body]
     return [fault for entry in entries for fault in _entry_faults(entry)]
 
@@ -86,6 +88,15 @@ def _entry_faults(entry):
     for state in ("beforeState", "afterState"):
         if depth(entry.get(state)) > MAX_DEPTH:
             yield f"{state} is too deep"
+
+
+def _key_faults(key):
+    if len(key["name"].encode()) > 100:
+        yield "name is too long"
+    if "expiresAt" in key:
+        expires, now = instant(key["expiresAt"]), instant(datetime.now(timezone.utc).isoformat())
+        if expires is None or not now < expires <= now + 2 * 365 * 86400 * 10**9:
+            yield "expiresAt is no date and time, or too near or far"
 
 
 def _admin_faults(entry):
