@@ -107,9 +107,9 @@ func newAPIKeyCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.ErrOrStderr(), "%s can %s until %s; its id is %s\n", key.Name, describe(key.Permissions), audit.FormatTime(key.ExpiresAt), key.ID)
-				_, err = fmt.Fprintln(c.OutOrStdout(), text)
-				return err
+				_, shown := fmt.Fprintln(c.OutOrStdout(), text)
+				_, told := fmt.Fprintf(c.ErrOrStderr(), "%s can %s until %s; its id is %s\n", key.Name, describe(key.Permissions), audit.FormatTime(key.ExpiresAt), key.ID)
+				return errors.Join(shown, told)
 			})
 		},
 	}
@@ -136,8 +136,10 @@ func newAPIKeyList() *cobra.Command {
 				table := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
 				fmt.Fprintln(table, "ID\tNAME\tPERMISSIONS\tCREATED\tBY\tLAST USED\tSTATE")
 				for _, key := range all {
-					fmt.Fprintf(table, "%s\t%q\t%s\t%s\t%q\t%s\t%s\n", key.ID, key.Name, describe(key.Permissions),
-						day(key.CreatedAt), key.CreatedBy, day(key.LastUsedAt), state(key, time.Now()))
+					if _, err := fmt.Fprintf(table, "%s\t%q\t%s\t%s\t%q\t%s\t%s\n", key.ID, key.Name, describe(key.Permissions),
+						day(key.CreatedAt), key.CreatedBy, day(key.LastUsedAt), state(key, time.Now())); err != nil {
+						return err
+					}
 				}
 				return table.Flush()
 			})

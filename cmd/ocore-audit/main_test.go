@@ -428,6 +428,45 @@ func TestReadinessWaitsForPublishedKeys(t *testing.T) {
 	}
 }
 
+func TestAPIKeysOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	s := start(t, dir)
+	c := command(t.Context(), dir, "api-key", "create", "--name", "shop\nfloor", "--permission", "view:audit_logs")
+	made, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := strings.TrimSuffix(string(made), "\n")
+	parts := strings.Split(key, "_")
+	if len(parts) != 4 || parts[1] != "acme" {
+		t.Fatalf("made %q", made)
+	}
+	if status, body := s.get(t, key, "/api/audit-logs"); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+	list := output(t, dir, "api-key", "list")
+	if lines := strings.Split(list, "\n"); len(lines) != 3 || !strings.Contains(list, parts[2]) || !strings.Contains(list, "good until") || strings.Contains(list, parts[3]) {
+		t.Errorf("listed %s", list)
+	}
+	for range 2 {
+		if out := output(t, dir, "api-key", "revoke", parts[2]); !strings.Contains(out, "is revoked since") {
+			t.Errorf("revoked: %s", out)
+		}
+	}
+	if list := output(t, dir, "api-key", "list"); !strings.Contains(list, "revoked 20") {
+		t.Errorf("listed %s", list)
+	}
+	if out, code := try(t, dir, "api-key", "revoke", "--organization", "globex", parts[2]); code != exitFailed || !strings.Contains(out, "api-key list") {
+		t.Errorf("another organization's: %d %s", code, out)
+	}
+	for _, wrong := range [][]string{{"--name", ""}, {"--name", "x", "--permission", "manage:audit_logs"}, {"--name", "x", "--expires-at", "2001-01-01T00:00:00Z"}} {
+		if out, code := try(t, dir, append([]string{"api-key", "create"}, wrong...)...); code != exitUsage {
+			t.Errorf("%v: %d %s", wrong, code, out)
+		}
+	}
+}
+
 func TestWrongUsageExitsWithTwo(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)

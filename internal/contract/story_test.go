@@ -77,9 +77,10 @@ var story = []step{
 const firstOfBatch = "the first entry of the batch"
 
 // What can't be the same twice is masked, and only this: `createdAt` is the database's
-// clock, as what follows from it is; cursors carry the state of a walk; and ids that no example sends are the service's
-// choice, as the texts of API keys are. Positions and totals are not masked: the trails are filled beforehand so far that
-// the story's entries get the documented ones. Request ids are sent along.
+// clock, which `expiresAt` and `revokedAt` follow; cursors carry the state of a walk; and ids
+// that no example sends are the service's choice, as API keys are. Positions and totals are
+// not masked: the trails are filled beforehand so far that the story's entries get the
+// documented ones. Request ids are sent along.
 var masked = map[string]bool{"createdAt": true, "nextCursor": true, "expiresAt": true, "revokedAt": true, "key": true}
 
 const requestID = "01a207ae-05dc-725e-b84d-8dbc74254770"
