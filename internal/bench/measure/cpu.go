@@ -35,16 +35,18 @@ func CPU(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// BackendsCPU is what the backends of a login in a database have run so far.
-func BackendsCPU(ctx context.Context, conn *pgx.Conn, login, database string) (time.Duration, error) {
-	rows, err := conn.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE usename = $1 AND datname = $2", login, database)
+// Backends are the processes that serve a login in a database. Ask before what is
+// measured: a connection that comes and goes leaves the caches cold.
+func Backends(ctx context.Context, conn *pgx.Conn, login, database string) ([]int, error) {
+	rows, err := conn.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE usename = $1 AND datname = $2 ORDER BY pid", login, database)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return 0, err
-	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
+}
+
+// CPUOf is what processes have run so far.
+func CPUOf(pids []int) (time.Duration, error) {
 	var sum time.Duration
 	for _, pid := range pids {
 		used, err := CPU(pid)

@@ -194,16 +194,25 @@ func (s *Service) backendCPU(ctx context.Context, work func() error) (float64, e
 		return 0, err
 	}
 	defer conn.Close(ctx)
-	before, err := measure.BackendsCPU(ctx, conn, s.Database.Login(), s.Database.Name)
+	backends, err := measure.Backends(ctx, conn, s.Database.Login(), s.Database.Name)
+	if err != nil {
+		return 0, err
+	}
+	before, err := measure.CPUOf(backends)
 	if err != nil {
 		return 0, err
 	}
 	if err := work(); err != nil {
 		return 0, err
 	}
-	after, err := measure.BackendsCPU(ctx, conn, s.Database.Login(), s.Database.Name)
-	return float64(after-before) / float64(time.Microsecond), err
+	if backends, err = measure.Backends(ctx, conn, s.Database.Login(), s.Database.Name); err != nil { // work may have brought new ones
+		return 0, err
+	}
+	after, err := measure.CPUOf(backends)
+	return microseconds(after - before), err
 }
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // filtered asks for random pages of the commonest action, as a whole HTTP request.
 func filtered(ctx context.Context, b *Bench, result *report.Result) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"time"
 
 	"ocore.dev/audit/internal/bench/dataset"
 	"ocore.dev/audit/internal/bench/load"
@@ -16,6 +15,7 @@ import (
 type shape struct {
 	name    string
 	queries []url.Values
+	twins   []url.Values // the same of other values, see [counted]
 }
 
 // shapesOf asks for the same ranks of values in any size, so that what differs is the
@@ -31,23 +31,22 @@ func shapesOf(ctx context.Context, d dataset.Database) ([]shape, error) {
 			return nil, err
 		}
 	}
-	dates := func(q url.Values, n int) url.Values {
-		q.Set("start_date", months[n].from.Format(time.RFC3339Nano))
-		q.Set("end_date", months[n].to.Format(time.RFC3339Nano))
-		return q
-	}
 	var shapes []shape
 	add := func(name string, columns []string, dated bool) {
 		s := shape{name: name}
 		for n := range 10 {
-			q := query("per_page", perPage)
+			q, twin := query("per_page", perPage), query("per_page", perPage)
 			for i, column := range columns {
-				q.Set(column, values[column][(n+i)%min(10, len(values[column]))].Value)
+				v := values[column]
+				rank := (n + i) % min(10, len(v))
+				q.Set(column, v[rank].Value)
+				twin.Set(column, v[(10+rank)%len(v)].Value)
 			}
 			if dated {
-				dates(q, n)
+				months[n].bound(q)
+				months[n].bound(twin)
 			}
-			s.queries = append(s.queries, q)
+			s.queries, s.twins = append(s.queries, q), append(s.twins, twin)
 		}
 		shapes = append(shapes, s)
 	}
@@ -63,6 +62,7 @@ func shapesOf(ctx context.Context, d dataset.Database) ([]shape, error) {
 	deepPages := shape{name: "no filter, deep page"}
 	for n := range 10 {
 		deepPages.queries = append(deepPages.queries, query("per_page", perPage, "page", size(d)/perPage*(n+1)/11))
+		deepPages.twins = append(deepPages.twins, query("per_page", perPage, "page", size(d)/perPage*(n+1)/12))
 	}
 	return append(shapes, deepPages), nil
 }
@@ -117,12 +117,10 @@ func (b *Bench) shapeBuffers(ctx context.Context, s *Service, all []shape) (buff
 	}
 	defer conn.Close()
 	for _, one := range all {
-		var same []counted
-		for _, q := range one.queries {
-			same = append(same, counted{query: without(q, "page", "per_page")})
-		}
-		if err := warm(conn, target, same); err != nil {
-			return nil, err
+		for _, q := range one.twins {
+			if _, err := conn.Do(target.Get(lists, q), nil); err != nil {
+				return nil, err
+			}
 		}
 	}
 	counter, err := measure.NewCounter(ctx, b.Data.Server.SuperuserURL("postgres"), s.Database.Login(), s.Database.Name)
@@ -149,17 +147,6 @@ func (b *Bench) shapeBuffers(ctx context.Context, s *Service, all []shape) (buff
 		buffers = append(buffers, touched)
 	}
 	return buffers, nil
-}
-
-func without(q url.Values, names ...string) url.Values {
-	kept := url.Values{}
-	for name, values := range q {
-		kept[name] = values
-	}
-	for _, name := range names {
-		kept.Del(name)
-	}
-	return kept
 }
 
 // costs draws how the CPU of a list with its total grows with the trail, ours and the
