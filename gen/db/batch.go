@@ -89,7 +89,6 @@ func (b *ActionAmongBatchResults) Close() error {
 }
 
 const actionCount = `-- name: ActionCount :batchone
-
 SELECT count(*) FROM entries
 WHERE organization = $1 AND action = $2::text AND position >= $3 AND position < $4
 `
@@ -107,10 +106,6 @@ type ActionCountParams struct {
 	High         int64
 }
 
-// Three statements a column: how many entries of a value a span holds, their positions
-// newest first, and which of given positions have it. Each is served by the column's own
-// index (organization, column, position) alone. LIMIT keeps the look-up of given positions
-// a descent each, where the planner would compare every entry of the value with all of them.
 // Index: entries_action_idx.
 func (q *Queries) ActionCount(ctx context.Context, db DBTX, arg []ActionCountParams) *ActionCountBatchResults {
 	batch := &pgx.Batch{}
@@ -221,6 +216,107 @@ func (b *ActionPositionsBatchResults) Query(f func(int, []int64, error)) {
 }
 
 func (b *ActionPositionsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const actionTotal = `-- name: ActionTotal :batchmany
+
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 1 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 1 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.action = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t
+`
+
+type ActionTotalBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ActionTotalParams struct {
+	Organization string
+	Value        string
+}
+
+type ActionTotalRow struct {
+	Size   int64
+	Sealed int64
+	Posted bool
+	Built  int64
+	Tail   int64
+}
+
+// Four statements a column: the total of a value, how many entries of it a span holds, their
+// positions newest first, and which of given positions have it. The last three are served by
+// the column's own index (organization, column, position) alone. The total is what postings
+// count, and the tail behind them by index, or all of a value without postings, in one
+// snapshot with the trail's size. LIMIT keeps the look-up of given positions
+// a descent each, where the planner would compare every entry of the value with all of them.
+// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_action_idx.
+func (q *Queries) ActionTotal(ctx context.Context, db DBTX, arg []ActionTotalParams) *ActionTotalBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Value,
+		}
+		batch.Queue(actionTotal, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ActionTotalBatchResults{br, len(arg), false}
+}
+
+func (b *ActionTotalBatchResults) Query(f func(int, []ActionTotalRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ActionTotalRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ActionTotalRow
+				if err := rows.Scan(
+					&i.Size,
+					&i.Sealed,
+					&i.Posted,
+					&i.Built,
+					&i.Tail,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ActionTotalBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -3071,6 +3167,100 @@ func (b *ResourceIDPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const resourceIDTotal = `-- name: ResourceIDTotal :batchmany
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 3 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 3 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.resource_id = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t
+`
+
+type ResourceIDTotalBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ResourceIDTotalParams struct {
+	Organization string
+	Value        string
+}
+
+type ResourceIDTotalRow struct {
+	Size   int64
+	Sealed int64
+	Posted bool
+	Built  int64
+	Tail   int64
+}
+
+// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_id_idx.
+func (q *Queries) ResourceIDTotal(ctx context.Context, db DBTX, arg []ResourceIDTotalParams) *ResourceIDTotalBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Value,
+		}
+		batch.Queue(resourceIDTotal, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ResourceIDTotalBatchResults{br, len(arg), false}
+}
+
+func (b *ResourceIDTotalBatchResults) Query(f func(int, []ResourceIDTotalRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ResourceIDTotalRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ResourceIDTotalRow
+				if err := rows.Scan(
+					&i.Size,
+					&i.Sealed,
+					&i.Posted,
+					&i.Built,
+					&i.Tail,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ResourceIDTotalBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const resourceTypeAmong = `-- name: ResourceTypeAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
@@ -3269,6 +3459,100 @@ func (b *ResourceTypePositionsBatchResults) Query(f func(int, []int64, error)) {
 }
 
 func (b *ResourceTypePositionsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const resourceTypeTotal = `-- name: ResourceTypeTotal :batchmany
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 2 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 2 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.resource_type = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t
+`
+
+type ResourceTypeTotalBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ResourceTypeTotalParams struct {
+	Organization string
+	Value        string
+}
+
+type ResourceTypeTotalRow struct {
+	Size   int64
+	Sealed int64
+	Posted bool
+	Built  int64
+	Tail   int64
+}
+
+// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_type_idx.
+func (q *Queries) ResourceTypeTotal(ctx context.Context, db DBTX, arg []ResourceTypeTotalParams) *ResourceTypeTotalBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Value,
+		}
+		batch.Queue(resourceTypeTotal, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ResourceTypeTotalBatchResults{br, len(arg), false}
+}
+
+func (b *ResourceTypeTotalBatchResults) Query(f func(int, []ResourceTypeTotalRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ResourceTypeTotalRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ResourceTypeTotalRow
+				if err := rows.Scan(
+					&i.Size,
+					&i.Sealed,
+					&i.Posted,
+					&i.Built,
+					&i.Tail,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ResourceTypeTotalBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -4266,6 +4550,100 @@ func (b *UserIDPositionsBatchResults) Query(f func(int, []int64, error)) {
 }
 
 func (b *UserIDPositionsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const userIDTotal = `-- name: UserIDTotal :batchmany
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 4 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 4 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.user_id = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t
+`
+
+type UserIDTotalBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type UserIDTotalParams struct {
+	Organization string
+	Value        string
+}
+
+type UserIDTotalRow struct {
+	Size   int64
+	Sealed int64
+	Posted bool
+	Built  int64
+	Tail   int64
+}
+
+// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_user_id_idx.
+func (q *Queries) UserIDTotal(ctx context.Context, db DBTX, arg []UserIDTotalParams) *UserIDTotalBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Value,
+		}
+		batch.Queue(userIDTotal, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &UserIDTotalBatchResults{br, len(arg), false}
+}
+
+func (b *UserIDTotalBatchResults) Query(f func(int, []UserIDTotalRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []UserIDTotalRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i UserIDTotalRow
+				if err := rows.Scan(
+					&i.Size,
+					&i.Sealed,
+					&i.Posted,
+					&i.Built,
+					&i.Tail,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *UserIDTotalBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

@@ -12,6 +12,7 @@ import (
 // its own index serves. Combinations are made of these in Go, so that a new filter
 // needs no statement for each combination, and no plan depends on which filters are set.
 type column struct {
+	total     func(ctx context.Context, p *pipeline, organization, value string) *[]totalRow // none for searches
 	count     func(ctx context.Context, p *pipeline, a spanArgs) *int64
 	positions func(ctx context.Context, p *pipeline, a pageArgs) *[]int64
 	among     func(ctx context.Context, p *pipeline, a amongArgs) *[]int64
@@ -38,6 +39,20 @@ type (
 		Organization string
 		Value        string
 	}
+	totalArgs = struct {
+		Organization string
+		Value        string
+	}
+	totalRow = struct {
+		Size   int64
+		Sealed int64 // positions below are in postings, if the value is
+		Posted bool
+		Built  int64 // entries of the value in postings
+		Tail   int64 // entries of the value behind them
+	}
+	totalResult[R any] interface {
+		Query(func(int, []R, error))
+	}
 	countResult     interface{ QueryRow(func(int, int64, error)) }
 	positionsResult interface {
 		Query(func(int, []int64, error))
@@ -45,18 +60,30 @@ type (
 )
 
 var columns = map[audit.Column]column{
-	audit.ByAction:       newColumn(queries.ActionCount, queries.ActionPositions, queries.ActionAmong),
-	audit.ByResourceType: newColumn(queries.ResourceTypeCount, queries.ResourceTypePositions, queries.ResourceTypeAmong),
-	audit.ByResourceID:   newColumn(queries.ResourceIDCount, queries.ResourceIDPositions, queries.ResourceIDAmong),
-	audit.ByUserID:       newColumn(queries.UserIDCount, queries.UserIDPositions, queries.UserIDAmong),
+	audit.ByAction:       newColumn(queries.ActionTotal, queries.ActionCount, queries.ActionPositions, queries.ActionAmong),
+	audit.ByResourceType: newColumn(queries.ResourceTypeTotal, queries.ResourceTypeCount, queries.ResourceTypePositions, queries.ResourceTypeAmong),
+	audit.ByResourceID:   newColumn(queries.ResourceIDTotal, queries.ResourceIDCount, queries.ResourceIDPositions, queries.ResourceIDAmong),
+	audit.ByUserID:       newColumn(queries.UserIDTotal, queries.UserIDCount, queries.UserIDPositions, queries.UserIDAmong),
 }
 
-func newColumn[S ~spanArgs, P ~pageArgs, A ~amongArgs, SR countResult, PR, AR positionsResult](
+func newColumn[T ~totalArgs, S ~spanArgs, P ~pageArgs, A ~amongArgs, R ~totalRow, TR totalResult[R], SR countResult, PR, AR positionsResult](
+	total func(context.Context, db.DBTX, []T) TR,
 	count func(context.Context, db.DBTX, []S) SR,
 	positions func(context.Context, db.DBTX, []P) PR,
 	among func(context.Context, db.DBTX, []A) AR,
 ) column {
 	return column{
+		func(ctx context.Context, p *pipeline, organization, value string) *[]totalRow {
+			found := &[]totalRow{}
+			rows := many(p, total(ctx, p, []T{{organization, value}}).Query)
+			p.reads = append(p.reads, func() error {
+				for _, row := range *rows {
+					*found = append(*found, totalRow(row))
+				}
+				return nil
+			})
+			return found
+		},
 		func(ctx context.Context, p *pipeline, a spanArgs) *int64 {
 			return one(p, count(ctx, p, []S{S(a)}).QueryRow)
 		},

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -9,10 +10,10 @@ import (
 )
 
 // driverChunk is how many positions of one term are tried against the others at once,
-// and rangeBatch how many ranges of postings: what a combination holds in memory.
+// and blockBatch how many blocks of postings: what a combination holds in memory.
 const (
 	driverChunk = 8192
-	rangeBatch  = 64
+	blockBatch  = 8
 )
 
 // tally takes the matches of a combination, newest first: it counts them, and lists those
@@ -123,66 +124,96 @@ func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
 	return err
 }
 
-// walkPostings intersects terms that all have postings in the span, a batch of ranges at
-// a time. The first batches are small: a page is often found in them.
+// walkPostings intersects terms that all have postings in the span, a batch of blocks at
+// a time. The first batch is small: a page is often found in it.
 func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, span audit.Span, t *tally) error {
-	size := int64(rangeBatch)
+	size := int64(blockBatch)
 	if !t.counting {
-		size = 4
+		size = 1
 	}
 	for span.Len() > 0 && !t.done() {
-		high := (span.High + rangeSize - 1) / rangeSize
-		low := max(span.Low/rangeSize, high-size)
-		sets, err := r.sets(ctx, terms, low, high)
+		high := (span.High + blockSpan - 1) / blockSpan
+		low := max(span.Low/blockSpan, high-size)
+		blocks, err := r.postingBlocks(ctx, terms, low, high)
 		if err != nil {
 			return err
 		}
-		for i := range slices.Backward(sets) {
-			base := (low + int64(i)) * rangeSize
-			if base < span.Low || base+rangeSize > span.High {
-				sets[i].clip(span.Low-base, span.High-base)
+		for block := high - 1; block >= low; block-- {
+			for i := blockRanges - 1; i >= 0 && !t.done(); i-- {
+				base := block*blockSpan + int64(i)*rangeSize
+				if base >= span.High || base+rangeSize <= span.Low {
+					continue
+				}
+				set, err := intersection(blocks, int(block-low), i)
+				if err != nil {
+					return err
+				}
+				if base < span.Low || base+rangeSize > span.High {
+					set.clip(span.Low-base, span.High-base)
+				}
+				t.addSet(base, &set)
 			}
-			t.addSet(base, &sets[i])
 		}
-		span = span.Below(low * rangeSize)
-		size = rangeBatch
+		span = span.Below(low * blockSpan)
+		size = blockBatch
 	}
 	return nil
 }
 
-// sets is the intersection of the terms in each range from low to high.
-func (r *reading) sets(ctx context.Context, terms []audit.Term, low, high int64) ([]rangeSet, error) {
+// intersection is of all terms' places in one range of a block.
+func intersection(terms [][]*postingBlock, block, i int) (set rangeSet, err error) {
+	for n, blocks := range terms {
+		places := blocks[block][i]
+		switch {
+		case places == nil:
+			return rangeSet{}, nil
+		case n == 0:
+			err = decodePlaces(places, &set)
+		default:
+			err = keepPlaces(places, &set)
+		}
+		if err != nil {
+			return rangeSet{}, err
+		}
+	}
+	return set, nil
+}
+
+// postingBlocks are each term's blocks from low to high, from memory or in one round trip.
+func (r *reading) postingBlocks(ctx context.Context, terms []audit.Term, low, high int64) ([][]*postingBlock, error) {
+	found := make([][]*postingBlock, len(terms))
 	var p pipeline
 	p.in(ctx, r.organization)
-	sets := make([]rangeSet, high-low)
-	met := make([]int, high-low) // by how many terms
-	for i, term := range terms {
+	asked := false
+	for n, term := range terms {
+		found[n] = make([]*postingBlock, high-low)
+		missing := r.store.postings.get(r.organization, term, low, found[n])
+		if missing.Len() == 0 {
+			continue
+		}
+		asked = true
 		queries.PostingRange(ctx, &p, []db.PostingRangeParams{{
-			Organization: r.organization, Field: postedField(term.Column), Value: term.Value, Low: low, High: high,
+			Organization: r.organization, Field: postedField(term.Column), Value: term.Value,
+			Low: missing.Low * blockRanges, High: missing.High * blockRanges,
 		}})
+		for block := missing.Low; block < missing.High; block++ {
+			found[n][block-low] = &postingBlock{}
+		}
 		eachPosting(&p, func(at int64, places []byte) error {
-			if met[at-low] < i {
-				return nil
-			}
-			met[at-low]++
-			if i == 0 {
-				return decodePlaces(places, &sets[at-low])
-			}
-			var other rangeSet
-			err := decodePlaces(places, &other)
-			sets[at-low].and(&other)
-			return err
+			found[n][at/blockRanges-low][at%blockRanges] = bytes.Clone(places)
+			return nil
 		})
+	}
+	if !asked {
+		return found, nil
 	}
 	if err := p.run(ctx, r.store.reads); err != nil {
 		return nil, translate("read postings", err)
 	}
-	for i := range sets {
-		if met[i] < len(terms) {
-			sets[i] = rangeSet{}
-		}
+	for n, term := range terms {
+		r.store.postings.put(r.organization, term, low, found[n], r.sealed)
 	}
-	return sets, nil
+	return found, nil
 }
 
 // amongPosted keeps the positions, which descend, that match a term with postings.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"math"
 
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/audit"
@@ -23,6 +24,9 @@ type reading struct {
 // Find implements [audit.Store].
 func (s *Store) Find(ctx context.Context, organization string, f audit.Filter, w audit.Window) (audit.Found, error) {
 	r := &reading{store: s, organization: organization, terms: f.Terms(), window: w}
+	if len(r.terms) == 1 && columnOf(r.terms[0]).total != nil && f.From.IsZero() && f.To.IsZero() && w.Size < 0 && w.Below == math.MaxInt64 {
+		return r.newest(ctx)
+	}
 	found := audit.Found{}
 	var err error
 	if found.Size, err = r.begin(ctx, f); err != nil {
@@ -104,6 +108,45 @@ func firstOr(positions []int64, size int64) int64 {
 	return min(positions[0], size)
 }
 
+// newest serves the commonest case, a value in all of the newest state: one statement
+// tells the total, and one more round trip finds the page, in the tail, in built history or
+// in both.
+func (r *reading) newest(ctx context.Context) (audit.Found, error) {
+	term, w := r.terms[0], r.window
+	var p pipeline
+	p.in(ctx, r.organization)
+	rows := columnOf(term).total(ctx, &p, r.organization, term.Value)
+	if err := p.run(ctx, r.store.reads); err != nil || len(*rows) == 0 {
+		return audit.Found{}, translate("count entries", err)
+	}
+	state := (*rows)[0]
+	found := audit.Found{Size: state.Size, Total: state.Built + state.Tail}
+	if w.Offset >= found.Total || w.Limit == 0 {
+		return found, nil
+	}
+	recent := max(0, min(w.Limit, state.Tail-w.Offset)) // of the page, in the tail
+	upto := state.Built - max(0, w.Offset-state.Tail)
+	above := max(0, upto-(w.Limit-recent))
+	low := state.Sealed
+	if !state.Posted {
+		low = 0
+	}
+	var q pipeline
+	q.in(ctx, r.organization)
+	positions := &[]int64{}
+	if recent > 0 {
+		positions = columnOf(term).positions(ctx, &q, pageArgs{r.organization, term.Value, low, state.Size, w.Offset, recent})
+	}
+	older := ranked{term: term, above: above, upto: upto}
+	older.ask(ctx, &q, r.organization)
+	if err := q.run(ctx, r.store.reads); err != nil {
+		return audit.Found{}, translate("find entries", err)
+	}
+	var err error
+	found.Positions, err = older.list(*positions)
+	return found, err
+}
+
 // byIndex serves a value that is rare, or whose trail is short.
 func (r *reading) byIndex(ctx context.Context) (int64, []int64, error) {
 	term, w, listed := r.terms[0], r.window, r.span.Below(r.window.Below)
@@ -166,6 +209,14 @@ func (r *reading) byPostings(ctx context.Context) (int64, []int64, error) {
 	positions := *recent
 	upto := ranks[2] - max(0, w.Offset-*tailListed)
 	above := max(ranks[0], upto-(w.Limit-int64(len(positions))))
-	older, err := r.store.byRank(ctx, r.organization, p, above, upto)
-	return total, append(positions, older...), err
+	older := ranked{term: term, above: above, upto: upto}
+	var next pipeline
+	next.in(ctx, r.organization)
+	if older.ask(ctx, &next, r.organization) {
+		if err := next.run(ctx, r.store.reads); err != nil {
+			return 0, nil, translate("read postings", err)
+		}
+	}
+	positions, err := older.list(positions)
+	return total, positions, err
 }

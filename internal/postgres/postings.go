@@ -125,6 +125,20 @@ func decodePlaces(encoded []byte, set *rangeSet) error {
 	return nil
 }
 
+// keepPlaces keeps of set what encodePlaces wrote.
+func keepPlaces(encoded []byte, set *rangeSet) error {
+	if len(encoded) == rangeSize/8 {
+		for i := range set {
+			set[i] &= binary.LittleEndian.Uint64(encoded[8*i:])
+		}
+		return nil
+	}
+	var other rangeSet
+	err := decodePlaces(encoded, &other)
+	set.and(&other)
+	return err
+}
+
 // eachPosting reads the next result of the pipeline, which has the columns range, before,
 // count and positions, without a copy of each row.
 func eachPosting(p *pipeline, add func(at int64, places []byte) error) {
@@ -175,31 +189,41 @@ func rank(found []db.PostingUpToRow, position int64) (int64, error) {
 	return row.Before + set.len(), nil
 }
 
-// byRank lists the positions of the term's entries number above+1 to number upto,
-// newest first.
-func (s *Store) byRank(ctx context.Context, organization string, p posted, above, upto int64) ([]int64, error) {
-	if above >= upto {
-		return nil, nil
+// ranked are the term's entries number above+1 to number upto, in built history.
+type ranked struct {
+	term        audit.Term
+	above, upto int64
+	found       *[]db.PostingByRankRow
+}
+
+// ask adds the statement that finds them, if there are any.
+func (r *ranked) ask(ctx context.Context, q *pipeline, organization string) bool {
+	if r.above >= r.upto {
+		return false
 	}
-	var q pipeline
-	q.in(ctx, organization)
-	found := many(&q, queries.PostingByRank(ctx, &q, []db.PostingByRankParams{{
-		Organization: organization, Field: postedField(p.term.Column), Value: p.term.Value, Upto: upto, AtLeast: above - rangeSize + 1, Above: above,
+	r.found = many(q, queries.PostingByRank(ctx, q, []db.PostingByRankParams{{
+		Organization: organization, Field: postedField(r.term.Column), Value: r.term.Value,
+		Upto: r.upto, AtLeast: r.above - rangeSize + 1, Above: r.above,
 	}}).Query)
-	if err := q.run(ctx, s.reads); err != nil {
-		return nil, translate("read postings", err)
+	return true
+}
+
+// list appends their positions, newest first.
+func (r *ranked) list(positions []int64) ([]int64, error) {
+	if r.found == nil {
+		return positions, nil
 	}
-	positions := make([]int64, 0, upto-above)
-	for _, row := range *found {
+	before := int64(len(positions))
+	for _, row := range *r.found {
 		var set rangeSet
 		if err := decodePlaces(row.Positions, &set); err != nil {
 			return nil, err
 		}
 		last := row.Before + int64(row.Count)
-		positions = set.appendDescending(positions, row.Range*rangeSize, max(0, last-upto), min(last, upto)-max(row.Before, above))
+		positions = set.appendDescending(positions, row.Range*rangeSize, max(0, last-r.upto), min(last, r.upto)-max(row.Before, r.above))
 	}
-	if int64(len(positions)) != upto-above {
-		return nil, fmt.Errorf("postings of %s: %d positions for the ranks from %d to %d", organization, len(positions), above, upto)
+	if listed := int64(len(positions)) - before; listed != r.upto-r.above {
+		return nil, fmt.Errorf("postings: %d positions for the ranks from %d to %d", listed, r.above, r.upto)
 	}
 	return positions, nil
 }

@@ -14,6 +14,7 @@ import (
 // finds rare texts; common ones are met soon by walking back from the newest entry.
 var (
 	searchColumn = column{
+		nil,
 		func(ctx context.Context, p *pipeline, a spanArgs) *int64 {
 			return one(p, queries.SearchCount(ctx, p, []db.SearchCountParams{{Value: likePattern(a.Value), Low: a.Low, High: a.High}}).QueryRow)
 		},
@@ -25,6 +26,7 @@ var (
 		},
 	}
 	commonSearchColumn = column{
+		nil,
 		func(ctx context.Context, p *pipeline, a spanArgs) *int64 {
 			return one(p, queries.RecentSearchCount(ctx, p, []db.RecentSearchCountParams{{Value: likePattern(a.Value), Low: a.Low, High: a.High}}).QueryRow)
 		},
@@ -34,6 +36,7 @@ var (
 		searchColumn.among,
 	}
 	shortSearchColumn = column{
+		nil,
 		func(ctx context.Context, p *pipeline, a spanArgs) *int64 {
 			return one(p, queries.ShortSearchCount(ctx, p, []db.ShortSearchCountParams{{Value: a.Value, Low: a.Low, High: a.High}}).QueryRow)
 		},

@@ -29,14 +29,16 @@ type Store struct {
 	appends *pgxpool.Pool
 	probes  *pgxpool.Pool // one connection, so that readiness doesn't wait behind reads
 	batcher *batcher
-	blocks  *blocks
-	counts  *counts
+
+	blocks   *blocks
+	counts   *counts
+	postings *keptPostings
 }
 
 // Open connects as the serving role. It doesn't wait for the database: see [Store.Ready].
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{blocks: newBlocks(), counts: newCounts()}
+	s := &Store{blocks: newBlocks(), counts: newCounts(), postings: newKeptPostings()}
 	for _, p := range []struct {
 		name        string
 		connections int32

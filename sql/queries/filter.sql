@@ -1,7 +1,28 @@
--- Three statements a column: how many entries of a value a span holds, their positions
--- newest first, and which of given positions have it. Each is served by the column's own
--- index (organization, column, position) alone. LIMIT keeps the look-up of given positions
+-- Four statements a column: the total of a value, how many entries of it a span holds, their
+-- positions newest first, and which of given positions have it. The last three are served by
+-- the column's own index (organization, column, position) alone. The total is what postings
+-- count, and the tail behind them by index, or all of a value without postings, in one
+-- snapshot with the trail's size. LIMIT keeps the look-up of given positions
 -- a descent each, where the planner would compare every entry of the value with all of them.
+
+-- name: ActionTotal :batchmany
+-- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_action_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 1 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 1 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.action = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t;
 
 -- name: ActionCount :batchone
 -- Index: entries_action_idx.
@@ -21,6 +42,25 @@ CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = @organization AND e.action = @value::text AND e.position = p.position LIMIT 1
 ) AS held ORDER BY p.position DESC;
 
+-- name: ResourceTypeTotal :batchmany
+-- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_type_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 2 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 2 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.resource_type = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t;
+
 -- name: ResourceTypeCount :batchone
 -- Index: entries_resource_type_idx.
 SELECT count(*) FROM entries
@@ -39,6 +79,25 @@ CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = @organization AND e.resource_type = @value::text AND e.position = p.position LIMIT 1
 ) AS held ORDER BY p.position DESC;
 
+-- name: ResourceIDTotal :batchmany
+-- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_id_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 3 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 3 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.resource_id = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t;
+
 -- name: ResourceIDCount :batchone
 -- Index: entries_resource_id_idx.
 SELECT count(*) FROM entries
@@ -56,6 +115,25 @@ SELECT p.position::bigint AS position FROM unnest(@positions::bigint[]) AS p (po
 CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = @organization AND e.resource_id = @value::text AND e.position = p.position LIMIT 1
 ) AS held ORDER BY p.position DESC;
+
+-- name: UserIDTotal :batchmany
+-- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_user_id_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+  coalesce(b.total, 0)::bigint AS built, t.total AS tail
+FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
+JOIN heads h ON h.organization = asked.organization
+LEFT JOIN posting_progress p ON p.organization = asked.organization
+LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 4 AND v.value = asked.value
+LEFT JOIN LATERAL (
+  SELECT s.before + s.count AS total FROM postings s
+  WHERE s.organization = asked.organization AND s.field = 4 AND s.value = asked.value AND s.range < p.ranges
+  ORDER BY s.range DESC LIMIT 1
+) AS b ON true
+CROSS JOIN LATERAL (
+  SELECT count(*) AS total FROM entries e
+  WHERE e.organization = asked.organization AND e.user_id = asked.value AND e.position < h.size
+    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+) AS t;
 
 -- name: UserIDCount :batchone
 -- Index: entries_user_id_idx.
