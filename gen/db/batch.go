@@ -222,12 +222,11 @@ func (b *ActionPositionsBatchResults) Close() error {
 
 const actionTotal = `-- name: ActionTotal :batchmany
 
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 1 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 1 AND s.value = asked.value AND s.range < p.ranges
@@ -236,7 +235,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.action = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t
 `
 
@@ -265,7 +264,7 @@ type ActionTotalRow struct {
 // count, and the tail behind them by index, or all of a value without postings, in one
 // snapshot with the trail's size. LIMIT keeps the look-up of given positions
 // a descent each, where the planner would compare every entry of the value with all of them.
-// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_action_idx.
+// Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_action_idx.
 func (q *Queries) ActionTotal(ctx context.Context, db DBTX, arg []ActionTotalParams) *ActionTotalBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -3168,12 +3167,11 @@ func (b *ResourceIDPositionsBatchResults) Close() error {
 }
 
 const resourceIDTotal = `-- name: ResourceIDTotal :batchmany
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 3 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 3 AND s.value = asked.value AND s.range < p.ranges
@@ -3182,7 +3180,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.resource_id = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t
 `
 
@@ -3205,7 +3203,7 @@ type ResourceIDTotalRow struct {
 	Tail   int64
 }
 
-// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_id_idx.
+// Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_resource_id_idx.
 func (q *Queries) ResourceIDTotal(ctx context.Context, db DBTX, arg []ResourceIDTotalParams) *ResourceIDTotalBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -3464,12 +3462,11 @@ func (b *ResourceTypePositionsBatchResults) Close() error {
 }
 
 const resourceTypeTotal = `-- name: ResourceTypeTotal :batchmany
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 2 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 2 AND s.value = asked.value AND s.range < p.ranges
@@ -3478,7 +3475,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.resource_type = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t
 `
 
@@ -3501,7 +3498,7 @@ type ResourceTypeTotalRow struct {
 	Tail   int64
 }
 
-// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_type_idx.
+// Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_resource_type_idx.
 func (q *Queries) ResourceTypeTotal(ctx context.Context, db DBTX, arg []ResourceTypeTotalParams) *ResourceTypeTotalBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -4555,12 +4552,11 @@ func (b *UserIDPositionsBatchResults) Close() error {
 }
 
 const userIDTotal = `-- name: UserIDTotal :batchmany
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 4 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 4 AND s.value = asked.value AND s.range < p.ranges
@@ -4569,7 +4565,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.user_id = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t
 `
 
@@ -4592,7 +4588,7 @@ type UserIDTotalRow struct {
 	Tail   int64
 }
 
-// Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_user_id_idx.
+// Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_user_id_idx.
 func (q *Queries) UserIDTotal(ctx context.Context, db DBTX, arg []UserIDTotalParams) *UserIDTotalBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {

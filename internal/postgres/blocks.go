@@ -12,7 +12,7 @@ import (
 
 // Bounds of what is kept in memory.
 const (
-	blockSize     = 64       // positions
+	blockSize     = 16       // positions
 	maxBlockBytes = 16 << 20 // of all blocks together
 	maxSizes      = 1024     // trails whose size is remembered
 	maxSeen       = 1 << 13  // blocks that were read once lately

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"slices"
 
@@ -163,7 +162,7 @@ func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, span aud
 // intersection is of all terms' places in one range of a block.
 func intersection(terms [][]*postingBlock, block, i int) (set rangeSet, err error) {
 	for n, blocks := range terms {
-		places := blocks[block][i]
+		places := blocks[block].ranges[i]
 		switch {
 		case places == nil:
 			return rangeSet{}, nil
@@ -200,7 +199,7 @@ func (r *reading) postingBlocks(ctx context.Context, terms []audit.Term, low, hi
 			found[n][block-low] = &postingBlock{}
 		}
 		eachPosting(&p, func(at int64, places []byte) error {
-			found[n][at/blockRanges-low][at%blockRanges] = bytes.Clone(places)
+			found[n][at/blockRanges-low].set(at%blockRanges, places)
 			return nil
 		})
 	}

@@ -16,8 +16,21 @@ const (
 )
 
 // postingBlock holds the places of one value in the ranges of a block, as they are stored;
-// nil where it has none.
-type postingBlock [blockRanges][]byte
+// nil where it has none. They share text, which is about as large as they need.
+type postingBlock struct {
+	ranges [blockRanges][]byte
+	text   []byte
+}
+
+// set takes a copy. Ranges come newest first.
+func (b *postingBlock) set(i int64, places []byte) {
+	if cap(b.text)-len(b.text) < len(places) {
+		b.text = make([]byte, 0, int(i+1)*len(places))
+	}
+	from := len(b.text)
+	b.text = append(b.text, places...)
+	b.ranges[i] = b.text[from:len(b.text):len(b.text)]
+}
 
 // keptPostings are blocks of postings that combinations have read, so that another
 // combination of the same values reads nothing. They never change. As with blocks of
@@ -43,7 +56,7 @@ func newKeptPostings() *keptPostings {
 // weight is about what a block and its key hold in memory.
 func (b *postingBlock) weight(key postingKey) int {
 	bytes := 512 + len(key.term.Value)
-	for _, places := range b {
+	for _, places := range b.ranges {
 		bytes += len(places)
 	}
 	return bytes

@@ -1,13 +1,16 @@
 package postgres
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"ocore.dev/audit/internal/audit"
@@ -82,6 +85,9 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 		return nil, errors.New("the database URL asks for a protocol whose answers are text; leave default_query_exec_mode out")
 	}
 	config.MaxConns = connections
+	config.ConnConfig.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
+	}
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	parameters := config.ConnConfig.RuntimeParams
 	parameters["application_name"] = name
@@ -98,6 +104,10 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout)
 	return pgxpool.NewWithConfig(ctx, config)
 }
+
+// readBuffer takes a page of entries in few reads. PostgreSQL writes 8 KB at a time, and the
+// driver would read as much.
+const readBuffer = 64 << 10
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 

@@ -6,13 +6,12 @@
 -- a descent each, where the planner would compare every entry of the value with all of them.
 
 -- name: ActionTotal :batchmany
--- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_action_idx.
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+-- Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_action_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 1 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 1 AND s.value = asked.value AND s.range < p.ranges
@@ -21,7 +20,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.action = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t;
 
 -- name: ActionCount :batchone
@@ -43,13 +42,12 @@ CROSS JOIN LATERAL (
 ) AS held ORDER BY p.position DESC;
 
 -- name: ResourceTypeTotal :batchmany
--- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_type_idx.
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+-- Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_resource_type_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 2 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 2 AND s.value = asked.value AND s.range < p.ranges
@@ -58,7 +56,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.resource_type = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t;
 
 -- name: ResourceTypeCount :batchone
@@ -80,13 +78,12 @@ CROSS JOIN LATERAL (
 ) AS held ORDER BY p.position DESC;
 
 -- name: ResourceIDTotal :batchmany
--- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_resource_id_idx.
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+-- Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_resource_id_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 3 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 3 AND s.value = asked.value AND s.range < p.ranges
@@ -95,7 +92,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.resource_id = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t;
 
 -- name: ResourceIDCount :batchone
@@ -117,13 +114,12 @@ CROSS JOIN LATERAL (
 ) AS held ORDER BY p.position DESC;
 
 -- name: UserIDTotal :batchmany
--- Index: heads_pkey, posting_progress_pkey, posting_values_pkey, postings_pkey, entries_user_id_idx.
-SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (v.value IS NOT NULL)::boolean AS posted,
+-- Index: heads_pkey, posting_progress_pkey, postings_pkey, entries_user_id_idx.
+SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT @organization::text AS organization, @value::text AS value) AS asked
 JOIN heads h ON h.organization = asked.organization
 LEFT JOIN posting_progress p ON p.organization = asked.organization
-LEFT JOIN posting_values v ON v.organization = asked.organization AND v.field = 4 AND v.value = asked.value
 LEFT JOIN LATERAL (
   SELECT s.before + s.count AS total FROM postings s
   WHERE s.organization = asked.organization AND s.field = 4 AND s.value = asked.value AND s.range < p.ranges
@@ -132,7 +128,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT count(*) AS total FROM entries e
   WHERE e.organization = asked.organization AND e.user_id = asked.value AND e.position < h.size
-    AND e.position >= CASE WHEN v.value IS NULL THEN 0 ELSE 16384 * p.ranges END
+    AND e.position >= CASE WHEN b.total IS NULL THEN 0 ELSE 16384 * p.ranges END
 ) AS t;
 
 -- name: UserIDCount :batchone
