@@ -111,6 +111,7 @@ type service struct {
 
 // serve runs until ctx ends, then drains.
 func (s *service) serve(ctx context.Context, databaseURL string) error {
+	holdHeap()
 	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log})
 	if err != nil {
 		return usage("%s", err)

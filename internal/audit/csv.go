@@ -24,7 +24,12 @@ func AppendCSVHeader(dst []byte) []byte {
 // states compact JSON, absent members empty cells, and every cell that a spreadsheet
 // would run as a formula is escaped as [EscapeCell] does.
 func (r Row) AppendCSV(dst []byte) []byte {
-	found := members(r.Text)
+	var cells [csvColumns][]byte
+	for _, m := range members(r.Text) {
+		if at, shown := csvColumn[m.name]; shown && cells[at] == nil {
+			cells[at] = cellOf(m.raw)
+		}
+	}
 	for i, column := range CSVColumns {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -35,26 +40,33 @@ func (r Row) AppendCSV(dst []byte) []byte {
 		case "createdAt":
 			dst = r.CreatedAt.UTC().AppendFormat(dst, TimeFormat)
 		default:
-			dst = appendCell(dst, cellOf(found, column))
+			dst = appendCell(dst, cells[i])
 		}
 	}
 	return append(dst, "\r\n"...)
 }
 
-// cellOf is a member as a cell holds it before any escaping, nil where it is absent.
-func cellOf(found []member, name string) []byte {
-	for _, m := range found {
-		switch {
-		case m.name != name:
-		case m.raw[0] != '"':
-			return m.raw
-		case bytes.IndexByte(m.raw, '\\') < 0:
-			return m.raw[1 : len(m.raw)-1]
-		default:
-			return []byte(unquote(m.raw))
-		}
+const csvColumns = 16
+
+// csvColumn is each column's place.
+var csvColumn = func() map[string]int {
+	places := make(map[string]int, csvColumns)
+	for i, column := range CSVColumns {
+		places[column] = i
 	}
-	return nil
+	return places
+}()
+
+// cellOf is a member's value as a cell holds it before any escaping.
+func cellOf(raw []byte) []byte {
+	switch {
+	case raw[0] != '"':
+		return raw
+	case bytes.IndexByte(raw, '\\') < 0:
+		return raw[1 : len(raw)-1]
+	default:
+		return []byte(unquote(raw))
+	}
 }
 
 func appendCell(dst, cell []byte) []byte {
@@ -62,7 +74,7 @@ func appendCell(dst, cell []byte) []byte {
 	if isFormula(bytes.TrimLeft(cell, "'")) {
 		escape = "'"
 	}
-	if !bytes.ContainsAny(cell, "\",\r\n") {
+	if !needsQuotes(cell) {
 		return append(append(dst, escape...), cell...)
 	}
 	dst = append(append(dst, '"'), escape...)
@@ -74,6 +86,11 @@ func appendCell(dst, cell []byte) []byte {
 		dst = append(append(dst, cell[:quote]...), '"')
 		cell = cell[quote:]
 	}
+}
+
+// needsQuotes looks for the likeliest first: each look is much faster than one for any.
+func needsQuotes(cell []byte) bool {
+	return bytes.IndexByte(cell, '"') >= 0 || bytes.IndexByte(cell, ',') >= 0 || bytes.IndexByte(cell, '\n') >= 0 || bytes.IndexByte(cell, '\r') >= 0
 }
 
 // EscapeCell puts an apostrophe before a cell that a spreadsheet would run as a formula
@@ -95,6 +112,9 @@ func UnescapeCell(cell string) string {
 }
 
 func isFormula(cell []byte) bool {
+	if len(cell) > 0 && (cell[0] >= 'a' && cell[0] <= 'z' || cell[0] == '{') {
+		return false // nearly all of them
+	}
 	first, _ := utf8.DecodeRune(cell)
 	return len(cell) > 0 && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first)
 }

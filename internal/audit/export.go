@@ -10,7 +10,8 @@ import (
 const MaxExport = 10_000
 
 // An export holds so many entries in memory at once: few until it is seen how large they
-// are, then about half a megabyte of them, and at their largest 16 MiB.
+// are, then about half a megabyte of them, and at their largest 16 MiB. While a reader takes
+// one chunk, the next is read.
 const (
 	firstChunk   = 64
 	chunkEntries = 1024

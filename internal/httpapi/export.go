@@ -48,7 +48,7 @@ var exportForms = map[string]exportForm{
 	},
 }
 
-// exportAnswer streams an export, a chunk in memory at a time.
+// exportAnswer streams an export: while a chunk is written, the next one is read.
 type exportAnswer struct {
 	context context.Context
 	export  *audit.Export
@@ -69,23 +69,40 @@ func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error
 		header.Set("Link", a.next)
 	}
 	w.WriteHeader(http.StatusOK)
+	ctx, cancel := context.WithCancel(a.context)
+	defer cancel()
+	next := make(chan readChunk, 1)
+	read := func() {
+		rows, err := a.export.Chunk(ctx)
+		next <- readChunk{rows, err}
+	}
 	buffer := a.form.open(nil)
 	first := true
 	for rows := a.first; len(rows) > 0; {
+		go read()
 		for _, row := range rows {
 			buffer = a.form.row(buffer, row, first)
 			first = false
 		}
-		if err := a.send(w, buffer); err != nil {
+		err := a.send(w, buffer)
+		if err != nil {
+			cancel()
+		}
+		chunk := <-next // nothing is read any more when this returns
+		if err == nil {
+			err = chunk.err
+		}
+		if err != nil {
 			return err
 		}
-		buffer = buffer[:0]
-		var err error
-		if rows, err = a.export.Chunk(a.context); err != nil {
-			return err
-		}
+		rows, buffer = chunk.rows, buffer[:0]
 	}
 	return a.send(w, a.form.close(buffer, a.export))
+}
+
+type readChunk struct {
+	rows []audit.Row
+	err  error
 }
 
 func (a *exportAnswer) send(w http.ResponseWriter, chunk []byte) error {

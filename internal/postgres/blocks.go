@@ -13,7 +13,7 @@ import (
 // Bounds of what is kept in memory.
 const (
 	blockSize     = 16       // positions
-	maxBlockBytes = 16 << 20 // of all blocks together
+	maxBlockBytes = 12 << 20 // of all blocks together
 	maxSizes      = 1024     // trails whose size is remembered
 	maxSeen       = 1 << 13  // blocks that were read once lately
 )

@@ -19,6 +19,7 @@ type reading struct {
 	span         audit.Span
 	window       audit.Window
 	searched     column // how the search term is looked for, if there is one
+	common       bool   // it is looked for among all, newest first
 }
 
 // Find implements [audit.Store].

@@ -96,13 +96,11 @@ func (s *Store) Newest(ctx context.Context, organization string, w audit.Window)
 // newestByHead looks at the head first, for a state that is given, or for blocks that are
 // kept or about to be.
 func (s *Store) newestByHead(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
-	var p pipeline
-	p.in(ctx, organization)
-	head := readSize(ctx, &p, organization)
-	if err := p.run(ctx, s.reads); err != nil {
-		return audit.Found{}, nil, translate("read a head", err)
+	head, err := s.heads.size(ctx, organization)
+	if err != nil {
+		return audit.Found{}, nil, err
 	}
-	size := sizeOf(*head, w.Size)
+	size := sizeOf(head, w.Size)
 	if w.Size < 0 {
 		s.blocks.grown(organization, size)
 	}

@@ -56,11 +56,13 @@ var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 func likePattern(part string) string { return "%" + likeEscaper.Replace(part) + "%" }
 
-// A text counts as common when the newest of the span hold it so often; the sample is
-// also as much as is read rather than asked of the index.
+// A text counts as common when the newest of the span, or all that were counted before,
+// hold it so often; the sample is also as much as is read rather than asked of the index.
+// What is rare is read whole, up to searchWhole, since finding it is what costs.
 const (
 	searchSample = 1024
 	searchCommon = 4
+	searchWhole  = 4096
 )
 
 // chooseSearch sets how the reading's search term is looked for.
@@ -72,6 +74,10 @@ func (r *reading) chooseSearch(ctx context.Context) error {
 		if r.searched = columnOf(term); utf8.RuneCountInString(term.Value) < trigramLength {
 			return nil
 		}
+		if known := r.store.counts.get(r); len(r.terms) == 1 && known.total*searchSample >= searchCommon*(known.high-r.span.Low) && known.total > 0 {
+			r.searched, r.common = commonSearchColumn, true
+			return nil
+		}
 		var p pipeline
 		p.in(ctx, r.organization)
 		sample := r.span.From(r.span.High - searchSample)
@@ -80,7 +86,7 @@ func (r *reading) chooseSearch(ctx context.Context) error {
 			return translate("search", err)
 		}
 		if *met >= searchCommon || r.span.Len() <= searchSample {
-			r.searched = commonSearchColumn
+			r.searched, r.common = commonSearchColumn, true
 		}
 		return nil
 	}
@@ -95,11 +101,17 @@ func (r *reading) search(ctx context.Context) (int64, []int64, error) {
 	}
 	known := r.store.counts.get(r)
 	fresh := r.span.From(known.high)
-	counting := columnOf(r.terms[0])
-	if fresh.Len() <= searchSample && utf8.RuneCountInString(r.terms[0].Value) >= trigramLength {
+	term, w, listed := r.terms[0], r.window, r.span.Below(r.window.Below)
+	long := utf8.RuneCountInString(term.Value) >= trigramLength
+	if long && known.high == r.span.Low && !r.common {
+		if total, positions, whole, err := r.searchRare(ctx); err != nil || whole {
+			return total, positions, err
+		}
+	}
+	counting := columnOf(term)
+	if fresh.Len() <= searchSample && long {
 		counting = commonSearchColumn
 	}
-	term, w, listed := r.terms[0], r.window, r.span.Below(r.window.Below)
 	var p pipeline
 	p.in(ctx, r.organization)
 	total := counting.count(ctx, &p, spanArgs{r.organization, term.Value, fresh.Low, fresh.High})
@@ -111,4 +123,21 @@ func (r *reading) search(ctx context.Context) (int64, []int64, error) {
 		return 0, nil, translate("search", err)
 	}
 	return r.store.counts.put(r, known.total+*total), *positions, nil
+}
+
+// searchRare finds all matches of a text that isn't common, unless they are too many:
+// total and page come from one look into the index, which is what a search costs.
+func (r *reading) searchRare(ctx context.Context) (total int64, positions []int64, whole bool, err error) {
+	var p pipeline
+	p.in(ctx, r.organization)
+	found := r.searched.positions(ctx, &p, pageArgs{r.organization, r.terms[0].Value, r.span.Low, r.span.High, 0, searchWhole + 1})
+	if err := p.run(ctx, r.store.reads); err != nil {
+		return 0, nil, false, translate("search", err)
+	}
+	if len(*found) > searchWhole {
+		return 0, nil, false, nil
+	}
+	page := tally{below: r.window.Below, skip: r.window.Offset, limit: r.window.Limit}
+	page.addList(*found)
+	return r.store.counts.put(r, page.total), page.listed, true, nil
 }

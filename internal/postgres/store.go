@@ -32,6 +32,7 @@ type Store struct {
 	appends *pgxpool.Pool
 	probes  *pgxpool.Pool // one connection, so that readiness doesn't wait behind reads
 	batcher *batcher
+	heads   *headReader
 
 	blocks   *blocks
 	counts   *counts
@@ -53,6 +54,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		*p.into = pool
 	}
+	s.heads = newHeadReader(s.reads)
 	s.batcher = newBatcher(o.Writers, &committer{pool: s.appends, log: o.Log})
 	return s, nil
 }

@@ -55,7 +55,8 @@ type server struct {
 
 // Serve answers until ctx ends.
 //
-//	GET  /audit-logs             a page with its total; total=none leaves the count out
+//	GET  /audit-logs             a page with its total; total=none leaves the count out, and
+//	                             before=number pages by keyset
 //	POST /audit-logs             an entry in a transaction that locks its trail's head
 //	POST /audit-logs/unordered   an entry numbered by a sequence, which orders nothing
 func Serve(ctx context.Context, address, databaseURL string, verifier *auth.Verifier, log *slog.Logger) error {
@@ -119,6 +120,7 @@ func where(r *http.Request, organization string) (string, []any) {
 		{"user_id", "user_id ="},
 		{"start_date", "created_at >="},
 		{"end_date", "created_at <="},
+		{"before", "number <"},
 	} {
 		if value := query.Get(c.parameter); value != "" {
 			args = append(args, value)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"slices"
 	"time"
@@ -25,10 +26,20 @@ import (
 	"ocore.dev/audit/internal/postgres"
 )
 
-// exports compares the newest 10,000 entries over HTTP, to the last byte, with draining
-// the same rows from the database.
-func exports(ctx context.Context, b *Bench, result *report.Result) error {
-	s, err := b.service(ctx, b.Data.Whole)
+// exports compares 10,000 entries over HTTP, to the last byte, with draining the same rows
+// from the database: the newest before one of 16 times, so that the service has more of them
+// to read than it keeps in memory. It asks a clone, since an export is recorded.
+func exports(ctx context.Context, b *Bench, result *report.Result) (failed error) {
+	database, drop, err := b.scratch(ctx, "scratch_export")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := drop(); failed == nil {
+			failed = err
+		}
+	}()
+	s, err := b.service(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -36,25 +47,37 @@ func exports(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
-	drained, err := pgx.Connect(ctx, b.Data.Whole.SuperuserURL())
+	drained, err := pgx.Connect(ctx, database.SuperuserURL())
 	if err != nil {
 		return err
 	}
 	defer drained.Close(ctx)
-	high := size(b.Data.Whole)
-	statement := fmt.Sprintf("COPY (SELECT position, created_at, entry FROM entries WHERE organization = '%s' AND position >= %d AND position < %d ORDER BY position DESC) TO STDOUT (FORMAT binary)",
-		dataset.Large, max(high-audit.MaxExport, 0), high)
+	ends, err := exportEnds(ctx, drained, size(database))
+	if err != nil {
+		return err
+	}
+	turn := 0
+	export := func(format string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			turn++
+			return s.export(ctx, target, query("format", format, "end_date", ends[turn%len(ends)].at.Format(time.RFC3339Nano)))
+		}
+	}
 	series, err := measure.Interleave(ctx, b.Rounds, "ms",
-		b.middle("JSON", func(ctx context.Context) error { return s.export(ctx, target, "json", io.Discard) }),
-		b.middle("CSV", func(ctx context.Context) error { return s.export(ctx, target, "csv", io.Discard) }),
+		b.middle("JSON", export("json")),
+		b.middle("CSV", export("csv")),
 		b.middle("COPY, binary", func(ctx context.Context) error {
-			_, err := drained.PgConn().CopyTo(ctx, io.Discard, statement)
+			turn++
+			high := ends[turn%len(ends)].position + 1
+			_, err := drained.PgConn().CopyTo(ctx, io.Discard, fmt.Sprintf(
+				"COPY (SELECT position, created_at, entry FROM entries WHERE organization = '%s' AND position >= %d AND position < %d ORDER BY position DESC) TO STDOUT (FORMAT binary)",
+				dataset.Large, max(high-audit.MaxExport, 0), high))
 			return err
 		}))
 	if err != nil {
 		return err
 	}
-	memory, err := b.exportMemory(ctx)
+	memory, err := b.exportMemory(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -82,13 +105,29 @@ func (b *Bench) middle(name string, turn func(context.Context) error) measure.Si
 	}}
 }
 
-func (s *Service) export(ctx context.Context, target load.Target, format string, into io.Writer) error {
+// end is where an export begins, which goes back from there.
+type end struct {
+	position int64
+	at       time.Time
+}
+
+func exportEnds(ctx context.Context, conn *pgx.Conn, size int) ([]end, error) {
+	rows, err := conn.Query(ctx, `SELECT max(position), created_at FROM entries
+		WHERE organization = $1 AND created_at IN (SELECT created_at FROM entries WHERE organization = $1 AND position IN (SELECT $2 - 1 - n * $2 / 20 FROM generate_series(0, 15) n))
+		GROUP BY created_at`, dataset.Large, int64(size))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e end, err error) { return e, row.Scan(&e.position, &e.at) })
+}
+
+func (s *Service) export(ctx context.Context, target load.Target, parameters url.Values) error {
 	conn, err := load.Dial(ctx, s.Address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_, err = conn.Do(target.Get(lists+"/export", query("format", format)), into)
+	_, err = conn.Do(target.Get(lists+"/export", parameters), io.Discard)
 	return err
 }
 
@@ -125,9 +164,9 @@ func (b *Bench) inside(ctx context.Context, d dataset.Database) (address string,
 
 // exportMemory is what streams that are under way keep alive, each: readers stop in the
 // middle, and everything that nobody holds is collected.
-func (b *Bench) exportMemory(ctx context.Context) (measure.Series, error) {
+func (b *Bench) exportMemory(ctx context.Context, d dataset.Database) (measure.Series, error) {
 	series := measure.Series{Name: "live memory of a stream", Unit: "MB"}
-	address, stop, err := b.inside(ctx, b.Data.Whole)
+	address, stop, err := b.inside(ctx, d)
 	if err != nil {
 		return series, err
 	}

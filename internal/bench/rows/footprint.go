@@ -63,7 +63,10 @@ func (b *Bench) resident(ctx context.Context) (megabytes float64, requests int64
 	if b.Data.Entries < 10_000_000 { // daily use has less time
 		requests = 20_000
 	}
-	pages := size(b.Data.Whole) / perPage
+	if err := b.cached(ctx, b.Data.Whole); err != nil {
+		return 0, 0, err
+	}
+	pages := window(b.Data.Whole)
 	_, err = load.Count(ctx, s.Address, connections, requests, func(r *rand.Rand) []byte {
 		if r.IntN(10) > 0 {
 			return target.Get(lists, query("per_page", perPage, "page", 1+r.IntN(pages)))

@@ -23,6 +23,9 @@ func open(ctx context.Context, b *Bench, result *report.Result) (failed error) {
 			failed = err
 		}
 	}()
+	if err := b.cached(ctx, b.Data.Whole); err != nil {
+		return err
+	}
 	reads, err := b.service(ctx, b.Data.Whole)
 	if err != nil {
 		return err
@@ -48,7 +51,7 @@ func open(ctx context.Context, b *Bench, result *report.Result) (failed error) {
 		at   load.Target
 		next load.Requests
 	}{
-		{"list with total", readTarget, pagesOf(readTarget, lists, 1, size(b.Data.Whole)/perPage)},
+		{"list with total", readTarget, pagesOf(readTarget, lists, 1, window(b.Data.Whole))},
 		{"single POST", writeTarget, posts},
 	} {
 		if _, err := load.Closed(ctx, kind.at.Address, openClients, b.Round, kind.next); err != nil {

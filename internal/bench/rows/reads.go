@@ -42,9 +42,34 @@ func pagesOf(target load.Target, path string, from, pages int, more ...any) load
 	}
 }
 
-// list reads random pages of the whole of the largest trail, so that hardly any is read
-// twice. The naive form is spared both its count and deep offsets: what is left is rows
-// through structs.
+// window is how many pages lists are drawn from: the newest million entries of the largest
+// trail. Hardly any page is read twice, so the service keeps none of them; but they fit into
+// memory beside the naive form's, so that no side waits for the disk.
+func window(d dataset.Database) int { return min(20_000, size(d)/perPage) }
+
+// cached reads what the window needs into the system's memory.
+func (b *Bench) cached(ctx context.Context, d dataset.Database) error {
+	return b.prewarm(ctx, d, 0.75, "entries", "entries_pkey", "naive.audit_logs")
+}
+
+// prewarm reads relations into the system's memory, from a part of them on.
+func (b *Bench) prewarm(ctx context.Context, d dataset.Database, from float64, relations ...string) error {
+	conn, err := b.superuser(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS pg_prewarm"); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, `SELECT pg_prewarm(name::regclass, 'read', 'main', (blocks * $2::float8)::bigint, blocks - 1)
+		FROM (SELECT name, pg_relation_size(name::regclass) / 8192 AS blocks FROM unnest($1::text[]) AS name) AS relations WHERE blocks > 0`, relations, from)
+	return err
+}
+
+// list reads random pages of the window. The naive form is spared its count and its
+// offsets, which would be all that it does: it pages by keyset, so that what is left is
+// the same rows through structs.
 func list(ctx context.Context, b *Bench, result *report.Result) error {
 	ours, err := b.fresh(ctx, b.Data.Whole)
 	if err != nil {
@@ -62,16 +87,22 @@ func list(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
-	pages := size(b.Data.Whole) / perPage
+	if err := b.cached(ctx, b.Data.Whole); err != nil {
+		return err
+	}
+	pages := window(b.Data.Whole)
 	pgbench, err := b.pagesByPgbench(b.Data.Whole, pages)
 	if err != nil {
 		return err
 	}
+	keyset := func(r *rand.Rand) []byte {
+		return other.Get("/audit-logs", query("per_page", perPage, "before", size(b.Data.Whole)-perPage*r.IntN(pages), "total", "none"))
+	}
 	series, err := measure.Interleave(ctx, b.Rounds, "requests/s",
 		b.rate("service", target, pagesOf(target, lists, 1, pages)),
 		pgbench,
-		b.rate("naive, without its count", other, pagesOf(other, "/audit-logs", 1, min(20, pages), "total", "none")),
-		b.rate("naive", other, pagesOf(other, "/audit-logs", 1, min(20, pages))))
+		b.rate("naive, by keyset, without its count", other, keyset),
+		b.rate("naive, its first pages", other, pagesOf(other, "/audit-logs", 1, min(20, pages))))
 	if err != nil {
 		return err
 	}
@@ -80,7 +111,7 @@ func list(ctx context.Context, b *Bench, result *report.Result) error {
 		{What: "of the rate of pgbench -M prepared, same statements", Value: measure.Ratio(series[0], series[1]), Unit: "×", Target: 0.55},
 		{What: "the rate of the naive form without its count", Value: measure.Ratio(series[0], series[2]), Unit: "×", Target: 3},
 	}
-	result.Note("Against the naive form with its count(*): %.0f ×.", measure.Ratio(series[0], series[3]))
+	result.Note("Random ones of the newest %d pages. Against the naive form with its count(*), on its first pages: %.0f ×.", pages, measure.Ratio(series[0], series[3]))
 	return nil
 }
 
@@ -251,7 +282,10 @@ func filtered(ctx context.Context, b *Bench, result *report.Result) error {
 
 // rowLevelSecurity compares the same page with the policy and without.
 func rowLevelSecurity(ctx context.Context, b *Bench, result *report.Result) error {
-	pages := size(b.Data.Whole) / perPage
+	if err := b.cached(ctx, b.Data.Whole); err != nil {
+		return err
+	}
+	pages := window(b.Data.Whole)
 	with, err := b.pageScript(pages)
 	if err != nil {
 		return err

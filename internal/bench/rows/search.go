@@ -25,6 +25,9 @@ func search(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
+	if err := b.prewarm(ctx, b.Data.Whole, 0, "admin_search", "admin_search_pkey", "admin_search_folded_idx", "naive.admin_logs"); err != nil {
+		return err
+	}
 	asked := 0
 	const statement = "SELECT count(*) FROM naive.admin_logs WHERE action ILIKE $1 OR details::text ILIKE $1"
 	rare, err := b.againstStatement(ctx, s, "sequential ILIKE", 1,

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// headReader looks at heads for all who wait for one: while one look is under way, those who
+// come meanwhile share the next. So each learns of a state in which everything that was
+// committed before it asked is there, and a trail that many read costs one look at a time.
+// Each organization's look is its own statement behind its own setting, as row-level
+// security wants it.
+type headReader struct {
+	pool    *pgxpool.Pool
+	mu      sync.Mutex
+	next    map[string]*headLook
+	looking bool
+}
+
+// headLook is one look at one head; done is closed once it has a size or an error.
+type headLook struct {
+	size int64
+	err  error
+	done chan struct{}
+}
+
+// headPatience bounds a shared look, whatever the patience of those who wait.
+const headPatience = 30 * time.Second
+
+func newHeadReader(pool *pgxpool.Pool) *headReader {
+	return &headReader{pool: pool, next: map[string]*headLook{}}
+}
+
+// size is the trail's, 0 for one that nothing was recorded in.
+func (h *headReader) size(ctx context.Context, organization string) (int64, error) {
+	h.mu.Lock()
+	look := h.next[organization]
+	if look == nil {
+		look = &headLook{done: make(chan struct{})}
+		h.next[organization] = look
+	}
+	if !h.looking {
+		h.looking = true
+		go h.look()
+	}
+	h.mu.Unlock()
+	select {
+	case <-look.done:
+		return look.size, look.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// look goes on until nobody waits.
+func (h *headReader) look() {
+	for {
+		h.mu.Lock()
+		looks := h.next
+		h.next = map[string]*headLook{}
+		h.looking = len(looks) > 0
+		h.mu.Unlock()
+		if len(looks) == 0 {
+			return
+		}
+		h.together(looks)
+	}
+}
+
+func (h *headReader) together(looks map[string]*headLook) {
+	ctx, cancel := context.WithTimeout(context.Background(), headPatience)
+	defer cancel()
+	sizes := make(map[string]*int64, len(looks))
+	var p pipeline
+	for organization := range looks {
+		p.in(ctx, organization)
+		sizes[organization] = readSize(ctx, &p, organization)
+	}
+	err := translate("read a head", p.run(ctx, h.pool))
+	for organization, look := range looks {
+		look.size, look.err = *sizes[organization], err
+		close(look.done)
+	}
+}
