@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -72,10 +73,7 @@ func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error
 	ctx, cancel := context.WithCancel(a.context)
 	defer cancel()
 	next := make(chan readChunk, 1)
-	read := func() {
-		rows, err := a.export.Chunk(ctx)
-		next <- readChunk{rows, err}
-	}
+	read := func() { next <- a.readChunk(ctx) }
 	buffer := a.form.open(nil)
 	first := true
 	for rows := a.first; len(rows) > 0; {
@@ -103,6 +101,17 @@ func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error
 type readChunk struct {
 	rows []audit.Row
 	err  error
+}
+
+// readChunk runs beside the answer: its panic is this export's error, not the process's end.
+func (a *exportAnswer) readChunk(ctx context.Context) (c readChunk) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			c.err = fmt.Errorf("panic: %v\n%s", broken, debug.Stack())
+		}
+	}()
+	c.rows, c.err = a.export.Chunk(ctx)
+	return c
 }
 
 func (a *exportAnswer) send(w http.ResponseWriter, chunk []byte) error {

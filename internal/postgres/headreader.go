@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -70,18 +72,28 @@ func (h *headReader) look() {
 	}
 }
 
+// together ends every look: a panic is their error, as a failure of the database is.
 func (h *headReader) together(looks map[string]*headLook) {
-	ctx, cancel := context.WithTimeout(context.Background(), headPatience)
-	defer cancel()
 	sizes := make(map[string]*int64, len(looks))
-	var p pipeline
-	for organization := range looks {
-		p.in(ctx, organization)
-		sizes[organization] = readSize(ctx, &p, organization)
-	}
-	err := translate("read a head", p.run(ctx, h.pool))
+	err := func() (failed error) {
+		defer func() {
+			if broken := recover(); broken != nil {
+				failed = fmt.Errorf("panic: %v\n%s", broken, debug.Stack())
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.Background(), headPatience)
+		defer cancel()
+		var p pipeline
+		for organization := range looks {
+			p.in(ctx, organization)
+			sizes[organization] = readSize(ctx, &p, organization)
+		}
+		return translate("read a head", p.run(ctx, h.pool))
+	}()
 	for organization, look := range looks {
-		look.size, look.err = *sizes[organization], err
+		if look.err = err; err == nil {
+			look.size = *sizes[organization]
+		}
 		close(look.done)
 	}
 }

@@ -392,3 +392,30 @@ func mixedRead(ctx context.Context, store *postgres.Store, random *rand.Rand, or
 	}
 	return err
 }
+
+// Readers that come together share looks at heads: each still finds everything that was
+// recorded before it asked, of its own organization alone.
+func TestReadersThatShareALookSeeWhatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	store := testkit.NewStore(t, testkit.NewDatabase(t))
+	var all sync.WaitGroup
+	for n := range 8 {
+		organization := fmt.Sprint("org-", n%3)
+		all.Go(func() {
+			for range 30 {
+				receipts, err := store.Append(t.Context(), submission(organization, admit(t, audit.Draft{Action: organization, ResourceType: "t"})))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				// A state that is far too large takes the path that looks at the head first.
+				found, rows, err := store.Newest(t.Context(), organization, audit.Window{Size: math.MaxInt64, Below: math.MaxInt64, Limit: 1})
+				if err != nil || found.Size <= receipts[0].Row.Position || len(rows) != 1 || !strings.Contains(string(rows[0].Text), organization) {
+					t.Errorf("%s: position %d was recorded, then the size was %d, %v: %v", organization, receipts[0].Row.Position, found.Size, err, rows)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
