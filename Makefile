@@ -38,6 +38,10 @@ fuzz: ## Run every fuzz target for FUZZTIME each (FUZZTIME=20s)
 totals: ## Compare totals and pages with counts for half an hour, under writes and kills
 	$(GO) test ./internal/postgres -run TestTotalsEqualCounts -v -timeout 40m -totals 30m
 
+.PHONY: batcher
+batcher: ## Let 64 clients record for a minute, and look for what is lost, doubled or out of order
+	$(GO) test ./internal/httpapi -run TestManyClientsLoseNothing -v -count=1 -batcher 1m
+
 .PHONY: bench
 bench: ## Measure everything on ten million entries and publish it (ARGS="--rows list,export")
 	$(GO) run -C internal/bench . --publish $(ARGS)

@@ -4,13 +4,13 @@
 //
 // To add a guide, write name.md here and link it in README.md, whose order is the order
 // of the navigation. To add a problem type, write problems/slug.md. Pages link each other
-// by relative file names; links to other files of the repository lose their link in a
+// by relative file names, as they do images; links to other files of the repository lose their link in a
 // running service, which has no such files.
 package docs
 
 import "embed"
 
-// Files are the pages, by path below this folder.
+// Files are the pages and their images, by path below this folder.
 //
-//go:embed *.md problems/*.md
+//go:embed *.md problems/*.md performance/*.svg
 var Files embed.FS

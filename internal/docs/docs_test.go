@@ -291,6 +291,8 @@ func TestMarkdownBecomesAPage(t *testing.T) {
 		"a heading of its own":      {"a.md", "[b](#c)", `<a href="#c">b</a>`},
 		"another host":              {"a.md", "[b](https://example.com/c.md)", `<a href="https://example.com/c.md">b</a>`},
 		"a file that isn't served":  {"a.md", "see [`gen` *here*](../gen/client), it", "see <code>gen</code> <em>here</em>, it"},
+		"an image":                  {"a.md", "![b](performance/b.svg)", `<img src="../performance/b.svg" alt="b">`},
+		"an image of a problem":     {"problems/a.md", "![b](../performance/b.svg)", `<img src="../performance/b.svg" alt="b">`},
 		"a script in a link":        {"a.md", "[b](javascript:alert(1))", `<a href="">b</a>`},
 		"raw HTML":                  {"a.md", "a <script>alert(1)</script> b", "<!-- raw HTML omitted -->"},
 		"a table with its columns":  {"a.md", "|a|b|\n|--|-:|\n|c|d|", `<div class="wide" tabindex="0"><table>`},
@@ -301,6 +303,21 @@ func TestMarkdownBecomesAPage(t *testing.T) {
 		a, err := newArticle(c.source, []byte(c.markdown))
 		if err != nil || !strings.Contains(relativeLinks(a.path, string(a.html)), c.want) {
 			t.Errorf("%s: %s (%v), want %s", name, a.html, err, c.want)
+		}
+	}
+}
+
+func TestPlotsAreShownWhereTheyAreTalkedOf(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	shown := regexp.MustCompile(`<img src="\.\./(performance/[a-z-]+\.svg)"`).FindAllSubmatch(all["/docs/guides/performance"].plain(), -1)
+	if len(shown) == 0 {
+		t.Error("the guide shows no plot")
+	}
+	for _, image := range shown {
+		answer := ask(t, http.MethodGet, "/docs/"+string(image[1]))
+		if answer.Code != http.StatusOK || answer.Header().Get("Content-Type") != "image/svg+xml" || !strings.Contains(answer.Body.String(), "<svg") {
+			t.Errorf("%s: %d, %s", image[1], answer.Code, answer.Header())
 		}
 	}
 }

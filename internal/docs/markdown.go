@@ -28,8 +28,8 @@ var renderer = goldmark.New(
 	),
 )
 
-// linkTransformer turns links between the files of the folder docs into links between
-// the paths that they are served at.
+// linkTransformer turns links between the files of the folder docs, and to their images,
+// into links between the paths that they are served at.
 type linkTransformer struct{}
 
 // sourceKey is where a parser keeps the name of the file that it reads.
@@ -45,6 +45,9 @@ func (linkTransformer) Transform(document *ast.Document, _ text.Reader, pc parse
 			} else {
 				dead = append(dead, link)
 			}
+		}
+		if image, ok := n.(*ast.Image); ok && entering {
+			image.Destination = []byte(servedImage(path.Join(path.Dir(source), string(image.Destination))))
 		}
 		return ast.WalkContinue, nil
 	})
@@ -91,6 +94,9 @@ func servedPath(source string) string {
 	}
 	return "/docs/" + strings.TrimSuffix(name, "/README")
 }
+
+// servedImage is where an image of the folder docs is served.
+func servedImage(source string) string { return "/docs/" + source }
 
 // article is a Markdown file, read.
 type article struct {

@@ -45,6 +45,15 @@ func loadPages() (map[string]*file, error) {
 			return nil, err
 		}
 	}
+	err = eachFile(text.Files, func(name string, body []byte) error {
+		if path.Ext(name) == ".md" {
+			return nil
+		}
+		return add(servedImage(name), contentTypes[path.Ext(name)], body)
+	})
+	if err != nil {
+		return nil, err
+	}
 	const under = "/docs/assets/"
 	err = eachFile(assets, func(name string, body []byte) error {
 		return add(under+path.Base(name), contentTypes[path.Ext(name)], body)
@@ -62,6 +71,9 @@ func loadPages() (map[string]*file, error) {
 func loadArticles() (map[string]*article, error) {
 	articles := map[string]*article{}
 	return articles, eachFile(text.Files, func(name string, body []byte) (err error) {
+		if path.Ext(name) != ".md" {
+			return nil
+		}
 		articles[name], err = newArticle(name, body)
 		return err
 	})

@@ -49,7 +49,7 @@ func window(d dataset.Database) int { return min(20_000, size(d)/perPage) }
 
 // cached reads what the window needs into the system's memory.
 func (b *Bench) cached(ctx context.Context, d dataset.Database) error {
-	return b.prewarm(ctx, d, 0.75, "entries", "entries_pkey", "naive.audit_logs")
+	return b.prewarm(ctx, d, 0.75, "entries", "entries_pkey", "naive.audit_logs", "naive.audit_logs_pkey")
 }
 
 // prewarm reads relations into the system's memory, from a part of them on.
