@@ -89,7 +89,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 7, "rounds of each side")
 	f.Float64Var(&o.seconds, "seconds", 5, "length of a round")
 	f.StringVar(&o.only, "rows", "", "rows to measure, by name, with commas between; all when empty")
-	f.BoolVar(&o.publish, "publish", false, "write docs/performance.md, its plots and its results, if all rows were measured")
+	f.BoolVar(&o.publish, "publish", false, "write docs/performance.md, its plots and its results; rows that --rows names replace those of the last whole run")
 	f.BoolVar(&o.replot, "replot", false, "measure nothing: write docs/performance.md again from its results")
 	err := f.Parse(args)
 	if o.dir == "" {
@@ -132,7 +132,7 @@ func bench(ctx context.Context, args []string) (failed error) {
 		return err
 	}
 	if o.replot {
-		published, err := report.ReadJSON(filepath.Join(o.docs, "performance", "results.json"))
+		published, err := o.published()
 		if err != nil {
 			return err
 		}
@@ -182,11 +182,22 @@ func bench(ctx context.Context, args []string) (failed error) {
 		return err
 	}
 	fmt.Println(measured.Table())
-	if o.publish && o.only == "" && failed == nil {
+	if o.publish && failed == nil {
+		if o.only != "" {
+			published, err := o.published()
+			if err != nil {
+				return err
+			}
+			measured = published.With(measured)
+		}
 		return measured.Publish(o.docs)
 	}
 	_, err = measured.Plot(results)
 	return errors.Join(failed, err)
+}
+
+func (o options) published() (report.Report, error) {
+	return report.ReadJSON(filepath.Join(o.docs, "performance", "results.json"))
 }
 
 func (o options) prepare(ctx context.Context, data *dataset.Dataset, results string, log *slog.Logger) (*rows.Bench, error) {

@@ -62,7 +62,7 @@ func (r Report) Plot(folder string) ([]drawn, error) {
 }
 
 // legendWidth is the room beside a plot that its lines' names get.
-const legendWidth = 2.4 * vg.Inch
+const legendWidth = vg.Length(220)
 
 // fonts are metrically alike, so that text takes the room that was measured wherever the
 // plot is looked at.

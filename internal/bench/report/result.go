@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"ocore.dev/audit/internal/bench/measure"
@@ -71,6 +72,21 @@ type Machine struct {
 type Report struct {
 	Machine Machine  `json:"machine"`
 	Rows    []Result `json:"rows"`
+}
+
+// With is the report with rows of a later run on the same machine and data in place of its
+// own; each says so.
+func (r Report) With(later Report) Report {
+	rows := slices.Clone(r.Rows)
+	for _, row := range later.Rows {
+		row.Note("Measured again, alone, on %s, version %s.", later.Machine.Date, later.Machine.Version)
+		if i := slices.IndexFunc(rows, func(old Result) bool { return old.Name == row.Name }); i >= 0 {
+			rows[i] = row
+		} else {
+			rows = append(rows, row)
+		}
+	}
+	return Report{r.Machine, rows}
 }
 
 // WriteJSON keeps the report.

@@ -42,6 +42,10 @@ func shapesOf(ctx context.Context, d dataset.Database) ([]shape, error) {
 				q.Set(column, v[rank].Value)
 				twin.Set(column, v[(10+rank)%len(v)].Value)
 			}
+			if columns == nil { // another page, since one that was read before comes from memory
+				q.Set("page", itoa(1+10*n))
+				twin.Set("page", itoa(6+10*n))
+			}
 			if dated {
 				months[n].bound(q)
 				months[n].bound(twin)
