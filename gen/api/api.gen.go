@@ -61,6 +61,11 @@ type AdminAuditLog struct {
 	// Example: 198.51.100.7
 	IPAddress *string `json:"ipAddress,omitempty"`
 
+	// LeafHash The hash of the entry's leaf in the trail's tree, in base64. Only the answer to recording has it: it is no part of the entry, and reading doesn't show it.
+	//
+	// Example: tlMmy2qzyElwZrdL+EaLgiAc7qLOEOyku4b9tthX2pI=
+	LeafHash *string `json:"leafHash,omitempty"`
+
 	// OrganizationID The organization that it was done to.
 	//
 	// Example: acme
@@ -200,6 +205,11 @@ type AuditLog struct {
 	// Example: 192.0.2.14
 	IPAddress *string `json:"ipAddress,omitempty"`
 
+	// LeafHash The hash of the entry's leaf in the trail's tree, in base64. Only the answer to recording has it: it is no part of the entry, and reading doesn't show it.
+	//
+	// Example: jNjrn8TRVsaTh/3ZEEWOnRjwrddsTAp4b9h/LPbZJPA=
+	LeafHash *string `json:"leafHash,omitempty"`
+
 	// OccurredAt When it happened by the emitter's own clock.
 	//
 	// Example: 2026-11-23T08:30:26.900000Z
@@ -246,6 +256,63 @@ type AuditLog struct {
 	UserName *string `json:"userName,omitempty"`
 }
 
+// AuditLogCheckpoint What was signed of a trail.
+type AuditLogCheckpoint struct {
+	// Checkpoint The signed note (C2SP tlog-checkpoint), which verifiers take.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Checkpoint string `json:"checkpoint"`
+
+	// Origin Names the trail, in checkpoints and keys.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	Origin string `json:"origin"`
+
+	// Root The root of their tree, in base64.
+	//
+	// Example: y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	Root string `json:"root"`
+
+	// SignedAt When it was signed, by the service's word alone.
+	//
+	// Example: 2026-11-23T08:30:27.412076Z
+	SignedAt time.Time `json:"signedAt"`
+
+	// Size How many entries the trail had.
+	//
+	// Example: 1284
+	Size int64 `json:"size"`
+}
+
+// AuditLogConsistency Shows that a trail is the beginning of a later one.
+type AuditLogConsistency struct {
+	// Checkpoint The signed checkpoint of the size `to`, where that is the newest; otherwise missing.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Checkpoint *string `json:"checkpoint,omitempty"`
+
+	// From The older size.
+	//
+	// Example: 1280
+	From int64 `json:"from"`
+
+	// Hashes The consistency proof of RFC 6962, each hash in base64.
+	Hashes []string `json:"hashes"`
+
+	// To The newer size.
+	//
+	// Example: 1284
+	To int64 `json:"to"`
+}
+
 // AuditLogExport An export in JSON.
 type AuditLogExport struct {
 	// Items The entries, newest first.
@@ -256,10 +323,70 @@ type AuditLogExport struct {
 	// Example: ZXhwb3J0LTItb2YtMw
 	NextCursor *string `json:"nextCursor,omitempty"`
 
+	// Proofs With `with_proof`, what proves the entries, in their order: each bundle covers the next of them, together they cover all. No entries need none.
+	Proofs *[]AuditLogExportProof `json:"proofs,omitempty"`
+
 	// Total How many entries match, counted from the cursor on where one was sent.
 	//
 	// Example: 2
 	Total int64 `json:"total"`
+}
+
+// AuditLogExportProof What proves some entries of an export.
+type AuditLogExportProof struct {
+	// Checkpoint The signed checkpoint of the tree that they are in.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Checkpoint string `json:"checkpoint"`
+
+	// Hashes The hashes, in base64, of the tree's parts without any of these entries.
+	Hashes []string `json:"hashes"`
+
+	// Items How many entries it covers.
+	//
+	// Example: 2
+	Items int32 `json:"items"`
+
+	// Salts What opens the leaf of each entry, in the order of the entries.
+	Salts []AuditLogSalts `json:"salts"`
+}
+
+// AuditLogKey A key that verifies checkpoints.
+type AuditLogKey struct {
+	// Algorithm How it signs; so far always `Ed25519`.
+	//
+	// Example: Ed25519
+	Algorithm string `json:"algorithm"`
+
+	// Key The key in the form of C2SP signed-note.
+	//
+	// Example: audit.ocore.dev/trails/acme+b188bab5+Ad6oiM1GRGzodyMXpma5BbDhfq+9qs+iqRxlLgS6CLV5
+	Key string `json:"key"`
+
+	// Origin The trail whose checkpoints it verifies, and the key's name.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	Origin string `json:"origin"`
+
+	// PublicKey Its 32 bytes in base64.
+	//
+	// Example: 3qiIzUZEbOh3IxemZrkFsOF+r72qz6KpHGUuBLoItXk=
+	PublicKey string `json:"publicKey"`
+
+	// Signing Whether new checkpoints are signed by it; otherwise it signed before, or another instance signs.
+	//
+	// Example: true
+	Signing bool `json:"signing"`
+}
+
+// AuditLogKeyList The keys of a trail.
+type AuditLogKeyList struct {
+	// Items The keys, those first that sign.
+	Items []AuditLogKey `json:"items"`
 }
 
 // AuditLogList A page of an organization's trail.
@@ -288,6 +415,31 @@ type AuditLogList struct {
 	Total int64 `json:"total"`
 }
 
+// AuditLogProof An entry and the proof of it.
+type AuditLogProof struct {
+	// Entry An entry of an organization's trail. Members that aren't required are missing where the value isn't known.
+	Entry AuditLog `json:"entry"`
+
+	// Proof A C2SP tlog-proof, which ends with a signed checkpoint.
+	//
+	// Example: c2sp.org/tlog-proof@v1
+	// index 1283
+	// wWk2F3Fnx2ww/jtaW8Q7INIgAPPaU+9EfHicu1l0MNw=
+	// /mjz+GeyuJERnQPzz1LfOHRhov4rvzNX5EvQ9YMyYcA=
+	// mn8qGQBcaZOJIaO9WBLUTC1Dcw8RcNh9/n6cHjrdXIA=
+	// XfDpR5H1drdFF4RD0vDJ45r0BgmCZKnHnVcukL1BStQ=
+	//
+	// audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Proof string `json:"proof"`
+
+	// Salts For each member of an entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has.
+	Salts AuditLogSalts `json:"salts"`
+}
+
 // AuditLogReceipt Where an entry of a batch is stored.
 type AuditLogReceipt struct {
 	// CreatedAt When the service accepted it.
@@ -305,6 +457,11 @@ type AuditLogReceipt struct {
 	// Example: 01a20701-fb56-771c-8714-9d439536b321
 	ID string `json:"id"`
 
+	// LeafHash The hash of the entry's leaf in the trail's tree, in base64.
+	//
+	// Example: RqOAvOgUzRd+tmDyJwiHSAHV1jI0rHEsfM6AfMSI0Ro=
+	LeafHash string `json:"leafHash"`
+
 	// Position The entry's place in its trail; the first has 0.
 	//
 	// Example: 1281
@@ -315,6 +472,54 @@ type AuditLogReceipt struct {
 type AuditLogReceiptList struct {
 	// Items One receipt for each entry, in the order sent.
 	Items []AuditLogReceipt `json:"items"`
+}
+
+// AuditLogSalts For each member of an entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has.
+type AuditLogSalts struct {
+	// AfterState Opens `afterState`.
+	//
+	// Example: BBtxBf10dXl3VjQsNQpakQ
+	AfterState *string `json:"afterState,omitempty"`
+
+	// BeforeState Opens `beforeState`.
+	//
+	// Example: C6vIHA9quFhp7Xaoz3h57Q
+	BeforeState *string `json:"beforeState,omitempty"`
+
+	// IPAddress Opens `ipAddress`.
+	//
+	// Example: zZzrja5WHG1GWm625jIKLQ
+	IPAddress *string `json:"ipAddress,omitempty"`
+
+	// RecordedBy Opens `recordedBy`.
+	//
+	// Example: UleowCRFdlLs4tm7YiKR4A
+	RecordedBy *string `json:"recordedBy,omitempty"`
+
+	// ResourceID Opens `resourceId`.
+	//
+	// Example: JFgvyJMq_Bf-Tb2TBgi_Jw
+	ResourceID *string `json:"resourceId,omitempty"`
+
+	// ResourceName Opens `resourceName`.
+	//
+	// Example: F5qD5o87LKrTF53k84J2rA
+	ResourceName *string `json:"resourceName,omitempty"`
+
+	// UserAgent Opens `userAgent`.
+	//
+	// Example: lx7Ks4ZGmyUXBN7qSvfp-g
+	UserAgent *string `json:"userAgent,omitempty"`
+
+	// UserID Opens `userId`.
+	//
+	// Example: dyqt6YsieyqONnZlITaDYw
+	UserID *string `json:"userId,omitempty"`
+
+	// UserName Opens `userName`.
+	//
+	// Example: NrU7GEBwUV8JjKUr6S7sbQ
+	UserName *string `json:"userName,omitempty"`
 }
 
 // ExportFormat `json` loses nothing; `csv` opens in a spreadsheet.
@@ -358,7 +563,7 @@ type MadeAPIKey struct {
 	Permissions []string `json:"permissions"`
 }
 
-// NewAdminAuditLog An admin entry to record, open for members of your own. Bounds are stated in characters and hold for the bytes of UTF-8 too. The members `createdAt`, `position`, `recordedBy` and `importedAt` must not be sent: the service sets them, and they are a 422.
+// NewAdminAuditLog An admin entry to record, open for members of your own. Bounds are stated in characters and hold for the bytes of UTF-8 too. The members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash` must not be sent: the service sets them, and they are a 422.
 type NewAdminAuditLog = json.RawMessage
 
 // NewAPIKey A key to make.
@@ -662,8 +867,32 @@ type CreateAuditLogBatchParams struct {
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
+// GetAuditLogCheckpointParams defines parameters for GetAuditLogCheckpoint.
+type GetAuditLogCheckpointParams struct {
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// GetAuditLogConsistencyParams defines parameters for GetAuditLogConsistency.
+type GetAuditLogConsistencyParams struct {
+	// From The older size, 1 or more.
+	From int64 `form:"from" json:"from"`
+
+	// To The newer size. Without it, that of the newest checkpoint.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
 // GetAuditLogParams defines parameters for GetAuditLog.
 type GetAuditLogParams struct {
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// GetAuditLogProofParams defines parameters for GetAuditLogProof.
+type GetAuditLogProofParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
 }
@@ -672,6 +901,9 @@ type GetAuditLogParams struct {
 type ExportAuditLogsParams struct {
 	// Format How the entries are written. Without it, JSON.
 	Format *ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// WithProof Whether the export proves itself. Without it, no. JSON only.
+	WithProof *bool `form:"with_proof,omitempty" json:"with_proof,omitempty"`
 
 	// Cursor Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
 	Cursor *CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -700,6 +932,12 @@ type ExportAuditLogsParams struct {
 	// PerPage Has no effect here. It is accepted for the same reason as `page`.
 	PerPage *IgnoredPageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
 
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// ListAuditLogKeysParams defines parameters for ListAuditLogKeys.
+type ListAuditLogKeysParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
 }
@@ -814,6 +1052,14 @@ func (a *AdminAuditLog) UnmarshalJSON(b []byte) error {
 		delete(object, "ipAddress")
 	}
 
+	if raw, found := object["leafHash"]; found {
+		err = json.Unmarshal(raw, &a.LeafHash)
+		if err != nil {
+			return fmt.Errorf("error reading 'leafHash': %w", err)
+		}
+		delete(object, "leafHash")
+	}
+
 	if raw, found := object["organizationId"]; found {
 		err = json.Unmarshal(raw, &a.OrganizationID)
 		if err != nil {
@@ -908,6 +1154,13 @@ func (a AdminAuditLog) MarshalJSON() ([]byte, error) {
 		}
 	}
 
+	if a.LeafHash != nil {
+		object["leafHash"], err = json.Marshal(a.LeafHash)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'leafHash': %w", err)
+		}
+	}
+
 	if a.OrganizationID != nil {
 		object["organizationId"], err = json.Marshal(a.OrganizationID)
 		if err != nil {
@@ -981,12 +1234,24 @@ type ServerInterface interface {
 	// CreateAuditLogBatch Record many entries at once
 	// (POST /audit-logs/batch)
 	CreateAuditLogBatch(ctx echo.Context, params CreateAuditLogBatchParams) error
+	// GetAuditLogCheckpoint Read the newest checkpoint
+	// (GET /audit-logs/checkpoint)
+	GetAuditLogCheckpoint(ctx echo.Context, params GetAuditLogCheckpointParams) error
+	// GetAuditLogConsistency Prove that the trail only grew
+	// (GET /audit-logs/consistency)
+	GetAuditLogConsistency(ctx echo.Context, params GetAuditLogConsistencyParams) error
 	// GetAuditLog Read one entry
 	// (GET /audit-logs/entries/{id})
 	GetAuditLog(ctx echo.Context, id string, params GetAuditLogParams) error
+	// GetAuditLogProof Prove one entry
+	// (GET /audit-logs/entries/{id}/proof)
+	GetAuditLogProof(ctx echo.Context, id string, params GetAuditLogProofParams) error
 	// ExportAuditLogs Export audit logs
 	// (GET /audit-logs/export)
 	ExportAuditLogs(ctx echo.Context, params ExportAuditLogsParams) error
+	// ListAuditLogKeys List the verifier keys
+	// (GET /audit-logs/keys)
+	ListAuditLogKeys(ctx echo.Context, params ListAuditLogKeysParams) error
 	// ListResourceAuditLogs List a resource's audit logs
 	// (GET /audit-logs/resource/{type}/{id})
 	ListResourceAuditLogs(ctx echo.Context, pType string, id string, params ListResourceAuditLogsParams) error
@@ -1295,6 +1560,77 @@ func (w *ServerInterfaceWrapper) CreateAuditLogBatch(ctx echo.Context) error {
 	return err
 }
 
+// GetAuditLogCheckpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogCheckpoint(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogCheckpointParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogCheckpoint(ctx, params)
+	return err
+}
+
+// GetAuditLogConsistency converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogConsistency(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogConsistencyParams
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogConsistency(ctx, params)
+	return err
+}
+
 // GetAuditLog converts echo context to params.
 func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
 	var err error
@@ -1331,6 +1667,42 @@ func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
 	return err
 }
 
+// GetAuditLogProof converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogProofParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogProof(ctx, id, params)
+	return err
+}
+
 // ExportAuditLogs converts echo context to params.
 func (w *ServerInterfaceWrapper) ExportAuditLogs(ctx echo.Context) error {
 	var err error
@@ -1342,6 +1714,13 @@ func (w *ServerInterfaceWrapper) ExportAuditLogs(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", ctx.QueryParams(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
+	}
+
+	// ------------- Optional query parameter "with_proof" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "with_proof", ctx.QueryParams(), &params.WithProof, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter with_proof: %s", err))
 	}
 
 	// ------------- Optional query parameter "cursor" -------------
@@ -1426,6 +1805,35 @@ func (w *ServerInterfaceWrapper) ExportAuditLogs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ExportAuditLogs(ctx, params)
+	return err
+}
+
+// ListAuditLogKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAuditLogKeys(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditLogKeysParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAuditLogKeys(ctx, params)
 	return err
 }
 
@@ -1587,6 +1995,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/audit-logs/batch", wrapper.CreateAuditLogBatch, options.OperationMiddlewares["createAuditLogBatch"]...)
 	router.GET(options.BaseURL+"/audit-logs/export", wrapper.ExportAuditLogs, options.OperationMiddlewares["exportAuditLogs"]...)
 	router.GET(options.BaseURL+"/audit-logs/entries/:id", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
+	router.GET(options.BaseURL+"/audit-logs/entries/:id/proof", wrapper.GetAuditLogProof, options.OperationMiddlewares["getAuditLogProof"]...)
+	router.GET(options.BaseURL+"/audit-logs/checkpoint", wrapper.GetAuditLogCheckpoint, options.OperationMiddlewares["getAuditLogCheckpoint"]...)
+	router.GET(options.BaseURL+"/audit-logs/consistency", wrapper.GetAuditLogConsistency, options.OperationMiddlewares["getAuditLogConsistency"]...)
+	router.GET(options.BaseURL+"/audit-logs/keys", wrapper.ListAuditLogKeys, options.OperationMiddlewares["listAuditLogKeys"]...)
 	router.GET(options.BaseURL+"/audit-logs/resource/:type/:id", wrapper.ListResourceAuditLogs, options.OperationMiddlewares["listResourceAuditLogs"]...)
 	router.GET(options.BaseURL+"/admin/audit-logs", wrapper.ListAdminAuditLogs, options.OperationMiddlewares["listAdminAuditLogs"]...)
 	router.POST(options.BaseURL+"/admin/audit-logs", wrapper.CreateAdminAuditLog, options.OperationMiddlewares["createAdminAuditLog"]...)
@@ -3092,6 +3504,310 @@ func (response CreateAuditLogBatch503ApplicationProblemPlusJSONResponse) VisitCr
 	return err
 }
 
+type GetAuditLogCheckpointRequestObject struct {
+	Params GetAuditLogCheckpointParams
+}
+
+type GetAuditLogCheckpointResponseObject interface {
+	VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetAuditLogCheckpoint200ResponseHeaders struct {
+	XRequestID string
+}
+
+type GetAuditLogCheckpoint200JSONResponse struct {
+	Body    AuditLogCheckpoint
+	Headers GetAuditLogCheckpoint200ResponseHeaders
+}
+
+func (response GetAuditLogCheckpoint200JSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint400ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint401ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint403ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint404ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint429ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint500ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogCheckpoint503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogCheckpoint503ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistencyRequestObject struct {
+	Params GetAuditLogConsistencyParams
+}
+
+type GetAuditLogConsistencyResponseObject interface {
+	VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error
+}
+
+type GetAuditLogConsistency200ResponseHeaders struct {
+	XRequestID string
+}
+
+type GetAuditLogConsistency200JSONResponse struct {
+	Body    AuditLogConsistency
+	Headers GetAuditLogConsistency200ResponseHeaders
+}
+
+func (response GetAuditLogConsistency200JSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency400ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency401ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency403ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency404ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency429ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency500ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogConsistency503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogConsistency503ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetAuditLogRequestObject struct {
 	ID     string `json:"id"`
 	Params GetAuditLogParams
@@ -3232,6 +3948,159 @@ type GetAuditLog503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetAuditLog503ApplicationProblemPlusJSONResponse) VisitGetAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProofRequestObject struct {
+	ID     string `json:"id"`
+	Params GetAuditLogProofParams
+}
+
+type GetAuditLogProofResponseObject interface {
+	VisitGetAuditLogProofResponse(w http.ResponseWriter) error
+}
+
+type GetAuditLogProof200ResponseHeaders struct {
+	XRequestID string
+}
+
+type GetAuditLogProof200JSONResponse struct {
+	Body    AuditLogProof
+	Headers GetAuditLogProof200ResponseHeaders
+}
+
+func (response GetAuditLogProof200JSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof400ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof401ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof403ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof404ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof429ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof500ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogProof503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogProof503ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3439,6 +4308,141 @@ func (response ExportAuditLogs505ApplicationProblemPlusJSONResponse) VisitExport
 	return err
 }
 
+type ListAuditLogKeysRequestObject struct {
+	Params ListAuditLogKeysParams
+}
+
+type ListAuditLogKeysResponseObject interface {
+	VisitListAuditLogKeysResponse(w http.ResponseWriter) error
+}
+
+type ListAuditLogKeys200ResponseHeaders struct {
+	XRequestID string
+}
+
+type ListAuditLogKeys200JSONResponse struct {
+	Body    AuditLogKeyList
+	Headers ListAuditLogKeys200ResponseHeaders
+}
+
+func (response ListAuditLogKeys200JSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogKeys400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogKeys400ApplicationProblemPlusJSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogKeys401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogKeys401ApplicationProblemPlusJSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogKeys403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogKeys403ApplicationProblemPlusJSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogKeys429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogKeys429ApplicationProblemPlusJSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogKeys500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogKeys500ApplicationProblemPlusJSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogKeys503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogKeys503ApplicationProblemPlusJSONResponse) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListResourceAuditLogsRequestObject struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
@@ -3606,12 +4610,24 @@ type StrictServerInterface interface {
 	// CreateAuditLogBatch Record many entries at once
 	// (POST /audit-logs/batch)
 	CreateAuditLogBatch(ctx context.Context, request CreateAuditLogBatchRequestObject) (CreateAuditLogBatchResponseObject, error)
+	// GetAuditLogCheckpoint Read the newest checkpoint
+	// (GET /audit-logs/checkpoint)
+	GetAuditLogCheckpoint(ctx context.Context, request GetAuditLogCheckpointRequestObject) (GetAuditLogCheckpointResponseObject, error)
+	// GetAuditLogConsistency Prove that the trail only grew
+	// (GET /audit-logs/consistency)
+	GetAuditLogConsistency(ctx context.Context, request GetAuditLogConsistencyRequestObject) (GetAuditLogConsistencyResponseObject, error)
 	// GetAuditLog Read one entry
 	// (GET /audit-logs/entries/{id})
 	GetAuditLog(ctx context.Context, request GetAuditLogRequestObject) (GetAuditLogResponseObject, error)
+	// GetAuditLogProof Prove one entry
+	// (GET /audit-logs/entries/{id}/proof)
+	GetAuditLogProof(ctx context.Context, request GetAuditLogProofRequestObject) (GetAuditLogProofResponseObject, error)
 	// ExportAuditLogs Export audit logs
 	// (GET /audit-logs/export)
 	ExportAuditLogs(ctx context.Context, request ExportAuditLogsRequestObject) (ExportAuditLogsResponseObject, error)
+	// ListAuditLogKeys List the verifier keys
+	// (GET /audit-logs/keys)
+	ListAuditLogKeys(ctx context.Context, request ListAuditLogKeysRequestObject) (ListAuditLogKeysResponseObject, error)
 	// ListResourceAuditLogs List a resource's audit logs
 	// (GET /audit-logs/resource/{type}/{id})
 	ListResourceAuditLogs(ctx context.Context, request ListResourceAuditLogsRequestObject) (ListResourceAuditLogsResponseObject, error)
@@ -3920,6 +4936,56 @@ func (sh *strictHandler) CreateAuditLogBatch(ctx echo.Context, params CreateAudi
 	return nil
 }
 
+// GetAuditLogCheckpoint operation middleware
+func (sh *strictHandler) GetAuditLogCheckpoint(ctx echo.Context, params GetAuditLogCheckpointParams) error {
+	var request GetAuditLogCheckpointRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditLogCheckpoint(ctx.Request().Context(), request.(GetAuditLogCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditLogCheckpoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuditLogCheckpointResponseObject); ok {
+		return validResponse.VisitGetAuditLogCheckpointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAuditLogConsistency operation middleware
+func (sh *strictHandler) GetAuditLogConsistency(ctx echo.Context, params GetAuditLogConsistencyParams) error {
+	var request GetAuditLogConsistencyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditLogConsistency(ctx.Request().Context(), request.(GetAuditLogConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditLogConsistency")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuditLogConsistencyResponseObject); ok {
+		return validResponse.VisitGetAuditLogConsistencyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetAuditLog operation middleware
 func (sh *strictHandler) GetAuditLog(ctx echo.Context, id string, params GetAuditLogParams) error {
 	var request GetAuditLogRequestObject
@@ -3946,6 +5012,32 @@ func (sh *strictHandler) GetAuditLog(ctx echo.Context, id string, params GetAudi
 	return nil
 }
 
+// GetAuditLogProof operation middleware
+func (sh *strictHandler) GetAuditLogProof(ctx echo.Context, id string, params GetAuditLogProofParams) error {
+	var request GetAuditLogProofRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditLogProof(ctx.Request().Context(), request.(GetAuditLogProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditLogProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuditLogProofResponseObject); ok {
+		return validResponse.VisitGetAuditLogProofResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ExportAuditLogs operation middleware
 func (sh *strictHandler) ExportAuditLogs(ctx echo.Context, params ExportAuditLogsParams) error {
 	var request ExportAuditLogsRequestObject
@@ -3965,6 +5057,31 @@ func (sh *strictHandler) ExportAuditLogs(ctx echo.Context, params ExportAuditLog
 		return err
 	} else if validResponse, ok := response.(ExportAuditLogsResponseObject); ok {
 		return validResponse.VisitExportAuditLogsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAuditLogKeys operation middleware
+func (sh *strictHandler) ListAuditLogKeys(ctx echo.Context, params ListAuditLogKeysParams) error {
+	var request ListAuditLogKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditLogKeys(ctx.Request().Context(), request.(ListAuditLogKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditLogKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditLogKeysResponseObject); ok {
+		return validResponse.VisitListAuditLogKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -62,6 +62,11 @@ type AdminAuditLog struct {
 	// Example: 198.51.100.7
 	IPAddress *string `json:"ipAddress,omitempty"`
 
+	// LeafHash The hash of the entry's leaf in the trail's tree, in base64. Only the answer to recording has it: it is no part of the entry, and reading doesn't show it.
+	//
+	// Example: tlMmy2qzyElwZrdL+EaLgiAc7qLOEOyku4b9tthX2pI=
+	LeafHash *string `json:"leafHash,omitempty"`
+
 	// OrganizationID The organization that it was done to.
 	//
 	// Example: acme
@@ -201,6 +206,11 @@ type AuditLog struct {
 	// Example: 192.0.2.14
 	IPAddress *string `json:"ipAddress,omitempty"`
 
+	// LeafHash The hash of the entry's leaf in the trail's tree, in base64. Only the answer to recording has it: it is no part of the entry, and reading doesn't show it.
+	//
+	// Example: jNjrn8TRVsaTh/3ZEEWOnRjwrddsTAp4b9h/LPbZJPA=
+	LeafHash *string `json:"leafHash,omitempty"`
+
 	// OccurredAt When it happened by the emitter's own clock.
 	//
 	// Example: 2026-11-23T08:30:26.900000Z
@@ -247,6 +257,63 @@ type AuditLog struct {
 	UserName *string `json:"userName,omitempty"`
 }
 
+// AuditLogCheckpoint What was signed of a trail.
+type AuditLogCheckpoint struct {
+	// Checkpoint The signed note (C2SP tlog-checkpoint), which verifiers take.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Checkpoint string `json:"checkpoint"`
+
+	// Origin Names the trail, in checkpoints and keys.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	Origin string `json:"origin"`
+
+	// Root The root of their tree, in base64.
+	//
+	// Example: y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	Root string `json:"root"`
+
+	// SignedAt When it was signed, by the service's word alone.
+	//
+	// Example: 2026-11-23T08:30:27.412076Z
+	SignedAt time.Time `json:"signedAt"`
+
+	// Size How many entries the trail had.
+	//
+	// Example: 1284
+	Size int64 `json:"size"`
+}
+
+// AuditLogConsistency Shows that a trail is the beginning of a later one.
+type AuditLogConsistency struct {
+	// Checkpoint The signed checkpoint of the size `to`, where that is the newest; otherwise missing.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Checkpoint *string `json:"checkpoint,omitempty"`
+
+	// From The older size.
+	//
+	// Example: 1280
+	From int64 `json:"from"`
+
+	// Hashes The consistency proof of RFC 6962, each hash in base64.
+	Hashes []string `json:"hashes"`
+
+	// To The newer size.
+	//
+	// Example: 1284
+	To int64 `json:"to"`
+}
+
 // AuditLogExport An export in JSON.
 type AuditLogExport struct {
 	// Items The entries, newest first.
@@ -257,10 +324,70 @@ type AuditLogExport struct {
 	// Example: ZXhwb3J0LTItb2YtMw
 	NextCursor *string `json:"nextCursor,omitempty"`
 
+	// Proofs With `with_proof`, what proves the entries, in their order: each bundle covers the next of them, together they cover all. No entries need none.
+	Proofs *[]AuditLogExportProof `json:"proofs,omitempty"`
+
 	// Total How many entries match, counted from the cursor on where one was sent.
 	//
 	// Example: 2
 	Total int64 `json:"total"`
+}
+
+// AuditLogExportProof What proves some entries of an export.
+type AuditLogExportProof struct {
+	// Checkpoint The signed checkpoint of the tree that they are in.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Checkpoint string `json:"checkpoint"`
+
+	// Hashes The hashes, in base64, of the tree's parts without any of these entries.
+	Hashes []string `json:"hashes"`
+
+	// Items How many entries it covers.
+	//
+	// Example: 2
+	Items int32 `json:"items"`
+
+	// Salts What opens the leaf of each entry, in the order of the entries.
+	Salts []AuditLogSalts `json:"salts"`
+}
+
+// AuditLogKey A key that verifies checkpoints.
+type AuditLogKey struct {
+	// Algorithm How it signs; so far always `Ed25519`.
+	//
+	// Example: Ed25519
+	Algorithm string `json:"algorithm"`
+
+	// Key The key in the form of C2SP signed-note.
+	//
+	// Example: audit.ocore.dev/trails/acme+b188bab5+Ad6oiM1GRGzodyMXpma5BbDhfq+9qs+iqRxlLgS6CLV5
+	Key string `json:"key"`
+
+	// Origin The trail whose checkpoints it verifies, and the key's name.
+	//
+	// Example: audit.ocore.dev/trails/acme
+	Origin string `json:"origin"`
+
+	// PublicKey Its 32 bytes in base64.
+	//
+	// Example: 3qiIzUZEbOh3IxemZrkFsOF+r72qz6KpHGUuBLoItXk=
+	PublicKey string `json:"publicKey"`
+
+	// Signing Whether new checkpoints are signed by it; otherwise it signed before, or another instance signs.
+	//
+	// Example: true
+	Signing bool `json:"signing"`
+}
+
+// AuditLogKeyList The keys of a trail.
+type AuditLogKeyList struct {
+	// Items The keys, those first that sign.
+	Items []AuditLogKey `json:"items"`
 }
 
 // AuditLogList A page of an organization's trail.
@@ -289,6 +416,31 @@ type AuditLogList struct {
 	Total int64 `json:"total"`
 }
 
+// AuditLogProof An entry and the proof of it.
+type AuditLogProof struct {
+	// Entry An entry of an organization's trail. Members that aren't required are missing where the value isn't known.
+	Entry AuditLog `json:"entry"`
+
+	// Proof A C2SP tlog-proof, which ends with a signed checkpoint.
+	//
+	// Example: c2sp.org/tlog-proof@v1
+	// index 1283
+	// wWk2F3Fnx2ww/jtaW8Q7INIgAPPaU+9EfHicu1l0MNw=
+	// /mjz+GeyuJERnQPzz1LfOHRhov4rvzNX5EvQ9YMyYcA=
+	// mn8qGQBcaZOJIaO9WBLUTC1Dcw8RcNh9/n6cHjrdXIA=
+	// XfDpR5H1drdFF4RD0vDJ45r0BgmCZKnHnVcukL1BStQ=
+	//
+	// audit.ocore.dev/trails/acme
+	// 1284
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Proof string `json:"proof"`
+
+	// Salts For each member of an entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has.
+	Salts AuditLogSalts `json:"salts"`
+}
+
 // AuditLogReceipt Where an entry of a batch is stored.
 type AuditLogReceipt struct {
 	// CreatedAt When the service accepted it.
@@ -306,6 +458,11 @@ type AuditLogReceipt struct {
 	// Example: 01a20701-fb56-771c-8714-9d439536b321
 	ID string `json:"id"`
 
+	// LeafHash The hash of the entry's leaf in the trail's tree, in base64.
+	//
+	// Example: RqOAvOgUzRd+tmDyJwiHSAHV1jI0rHEsfM6AfMSI0Ro=
+	LeafHash string `json:"leafHash"`
+
 	// Position The entry's place in its trail; the first has 0.
 	//
 	// Example: 1281
@@ -316,6 +473,54 @@ type AuditLogReceipt struct {
 type AuditLogReceiptList struct {
 	// Items One receipt for each entry, in the order sent.
 	Items []AuditLogReceipt `json:"items"`
+}
+
+// AuditLogSalts For each member of an entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has.
+type AuditLogSalts struct {
+	// AfterState Opens `afterState`.
+	//
+	// Example: BBtxBf10dXl3VjQsNQpakQ
+	AfterState *string `json:"afterState,omitempty"`
+
+	// BeforeState Opens `beforeState`.
+	//
+	// Example: C6vIHA9quFhp7Xaoz3h57Q
+	BeforeState *string `json:"beforeState,omitempty"`
+
+	// IPAddress Opens `ipAddress`.
+	//
+	// Example: zZzrja5WHG1GWm625jIKLQ
+	IPAddress *string `json:"ipAddress,omitempty"`
+
+	// RecordedBy Opens `recordedBy`.
+	//
+	// Example: UleowCRFdlLs4tm7YiKR4A
+	RecordedBy *string `json:"recordedBy,omitempty"`
+
+	// ResourceID Opens `resourceId`.
+	//
+	// Example: JFgvyJMq_Bf-Tb2TBgi_Jw
+	ResourceID *string `json:"resourceId,omitempty"`
+
+	// ResourceName Opens `resourceName`.
+	//
+	// Example: F5qD5o87LKrTF53k84J2rA
+	ResourceName *string `json:"resourceName,omitempty"`
+
+	// UserAgent Opens `userAgent`.
+	//
+	// Example: lx7Ks4ZGmyUXBN7qSvfp-g
+	UserAgent *string `json:"userAgent,omitempty"`
+
+	// UserID Opens `userId`.
+	//
+	// Example: dyqt6YsieyqONnZlITaDYw
+	UserID *string `json:"userId,omitempty"`
+
+	// UserName Opens `userName`.
+	//
+	// Example: NrU7GEBwUV8JjKUr6S7sbQ
+	UserName *string `json:"userName,omitempty"`
 }
 
 // ExportFormat `json` loses nothing; `csv` opens in a spreadsheet.
@@ -359,7 +564,7 @@ type MadeAPIKey struct {
 	Permissions []string `json:"permissions"`
 }
 
-// NewAdminAuditLog An admin entry to record, open for members of your own. Bounds are stated in characters and hold for the bytes of UTF-8 too. The members `createdAt`, `position`, `recordedBy` and `importedAt` must not be sent: the service sets them, and they are a 422.
+// NewAdminAuditLog An admin entry to record, open for members of your own. Bounds are stated in characters and hold for the bytes of UTF-8 too. The members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash` must not be sent: the service sets them, and they are a 422.
 type NewAdminAuditLog = json.RawMessage
 
 // NewAPIKey A key to make.
@@ -663,8 +868,32 @@ type CreateAuditLogBatchParams struct {
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
+// GetAuditLogCheckpointParams defines parameters for GetAuditLogCheckpoint.
+type GetAuditLogCheckpointParams struct {
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// GetAuditLogConsistencyParams defines parameters for GetAuditLogConsistency.
+type GetAuditLogConsistencyParams struct {
+	// From The older size, 1 or more.
+	From int64 `form:"from" json:"from"`
+
+	// To The newer size. Without it, that of the newest checkpoint.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
 // GetAuditLogParams defines parameters for GetAuditLog.
 type GetAuditLogParams struct {
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// GetAuditLogProofParams defines parameters for GetAuditLogProof.
+type GetAuditLogProofParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
 }
@@ -673,6 +902,9 @@ type GetAuditLogParams struct {
 type ExportAuditLogsParams struct {
 	// Format How the entries are written. Without it, JSON.
 	Format *ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// WithProof Whether the export proves itself. Without it, no. JSON only.
+	WithProof *bool `form:"with_proof,omitempty" json:"with_proof,omitempty"`
 
 	// Cursor Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
 	Cursor *CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -701,6 +933,12 @@ type ExportAuditLogsParams struct {
 	// PerPage Has no effect here. It is accepted for the same reason as `page`.
 	PerPage *IgnoredPageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
 
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// ListAuditLogKeysParams defines parameters for ListAuditLogKeys.
+type ListAuditLogKeysParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
 }
@@ -815,6 +1053,14 @@ func (a *AdminAuditLog) UnmarshalJSON(b []byte) error {
 		delete(object, "ipAddress")
 	}
 
+	if raw, found := object["leafHash"]; found {
+		err = json.Unmarshal(raw, &a.LeafHash)
+		if err != nil {
+			return fmt.Errorf("error reading 'leafHash': %w", err)
+		}
+		delete(object, "leafHash")
+	}
+
 	if raw, found := object["organizationId"]; found {
 		err = json.Unmarshal(raw, &a.OrganizationID)
 		if err != nil {
@@ -906,6 +1152,13 @@ func (a AdminAuditLog) MarshalJSON() ([]byte, error) {
 		object["ipAddress"], err = json.Marshal(a.IPAddress)
 		if err != nil {
 			return nil, fmt.Errorf("error marshaling 'ipAddress': %w", err)
+		}
+	}
+
+	if a.LeafHash != nil {
+		object["leafHash"], err = json.Marshal(a.LeafHash)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'leafHash': %w", err)
 		}
 	}
 
@@ -1047,7 +1300,7 @@ type ClientInterface interface {
 
 	// CreateAdminAuditLogWithBody Record an admin entry
 	//
-	// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+	// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 	// that `NewAdminAuditLog` names are welcome and come back as they were sent.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -1059,7 +1312,7 @@ type ClientInterface interface {
 	//
 	// These are a 422, with a JSON pointer to each fault (up to 20):
 	//
-	// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+	// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 	// - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 	// - an object that has the same key twice
 	// - a string with a NUL character or with half of a surrogate pair
@@ -1078,7 +1331,7 @@ type ClientInterface interface {
 
 	// CreateAdminAuditLog Record an admin entry
 	//
-	// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+	// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 	// that `NewAdminAuditLog` names are welcome and come back as they were sent.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -1090,7 +1343,7 @@ type ClientInterface interface {
 	//
 	// These are a 422, with a JSON pointer to each fault (up to 20):
 	//
-	// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+	// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 	// - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 	// - an object that has the same key twice
 	// - a string with a NUL character or with half of a surrogate pair
@@ -1192,8 +1445,8 @@ type ClientInterface interface {
 
 	// CreateAuditLogWithBody Record an entry
 	//
-	// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-	// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+	// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+	// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 	// missing and isn't replaced by the address of the caller.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -1223,8 +1476,8 @@ type ClientInterface interface {
 
 	// CreateAuditLog Record an entry
 	//
-	// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-	// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+	// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+	// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 	// missing and isn't replaced by the address of the caller.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -1312,6 +1565,37 @@ type ClientInterface interface {
 	// Corresponds with POST /audit-logs/batch (the `CreateAuditLogBatch` operationId).
 	CreateAuditLogBatch(ctx context.Context, params *CreateAuditLogBatchParams, body CreateAuditLogBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAuditLogCheckpoint Read the newest checkpoint
+	//
+	// What the service signed last of the organization's trail: how many entries it has, and the root of their tree. It is of the
+	// trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
+	// consistency proof whether the trail only grew since, or was changed.
+	//
+	// A trail without entries has no checkpoint: this is a 404.
+	//
+	// A query parameter, which this operation has none of, is a 400.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/checkpoint (the `GetAuditLogCheckpoint` operationId).
+	GetAuditLogCheckpoint(ctx context.Context, params *GetAuditLogCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditLogConsistency Prove that the trail only grew
+	//
+	// Evidence that the trail with `from` entries is the beginning of the trail with `to`: that of the first `from` none was
+	// changed, removed, added or moved. Take for `from` the size of a checkpoint that you kept, and for `to` that of a newer one, or
+	// leave it out for the newest there is.
+	//
+	// `checkpoint` is there where `to` is the newest checkpoint's size, so always when `to` was left out. For an earlier `to` you
+	// have the checkpoint yourself: the service gives out the newest alone.
+	//
+	// A `from` behind `to`, or a `to` behind the newest checkpoint, is a 400. A trail without entries is a 404.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/consistency (the `GetAuditLogConsistency` operationId).
+	GetAuditLogConsistency(ctx context.Context, params *GetAuditLogConsistencyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetAuditLog Read one entry
 	//
 	// One entry by its id. The id of another organization's entry gets the same 404 as an id that nobody has.
@@ -1322,6 +1606,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /audit-logs/entries/{id} (the `GetAuditLog` operationId).
 	GetAuditLog(ctx context.Context, id string, params *GetAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditLogProof Prove one entry
+	//
+	// Evidence that the entry, with every value in it, stands at its position in the trail that the service signed: the entry
+	// exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
+	// signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
+	//
+	// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
+	// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+	// nobody has.
+	//
+	// A query parameter, which this operation has none of, is a 400.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/entries/{id}/proof (the `GetAuditLogProof` operationId).
+	GetAuditLogProof(ctx context.Context, id string, params *GetAuditLogProofParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportAuditLogs Export audit logs
 	//
@@ -1341,6 +1642,11 @@ type ClientInterface interface {
 	// are empty cells, states are compact JSON. A cell that a spreadsheet would run as a formula gets an
 	// apostrophe in front; take JSON where nothing may be altered.
 	//
+	// With `with_proof=true` a JSON export ends with `proofs`: bundles, each of which shows of the next `items` entries, to anybody who
+	// has the keys and without asking the service, that every row is unaltered, and that between rows with consecutive positions none is
+	// missing. Keep the file as it came: entries are verified byte for byte. Beside `format=csv` it is a 400; while what is to be
+	// exported isn't signed for, or where the service has no signing key, it is a 503.
+	//
 	// The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 	// when that can't be written there is no export but a 503.
 	//
@@ -1351,6 +1657,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /audit-logs/export (the `ExportAuditLogs` operationId).
 	ExportAuditLogs(ctx context.Context, params *ExportAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditLogKeys List the verifier keys
+	//
+	// The keys that verify the checkpoints of the organization's trail, those first that sign. Verifiers take `key`, a line in the form of C2SP
+	// signed-note. Get keys by another way as well, for instance on paper: keys from whoever is to be checked prove less.
+	//
+	// A query parameter, which this operation has none of, is a 400.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/keys (the `ListAuditLogKeys` operationId).
+	ListAuditLogKeys(ctx context.Context, params *ListAuditLogKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListResourceAuditLogs List a resource's audit logs
 	//
@@ -1396,7 +1714,7 @@ func (c *Client) ListAdminAuditLogs(ctx context.Context, params *ListAdminAuditL
 
 // CreateAdminAuditLogWithBody Record an admin entry
 //
-// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 // that `NewAdminAuditLog` names are welcome and come back as they were sent.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -1408,7 +1726,7 @@ func (c *Client) ListAdminAuditLogs(ctx context.Context, params *ListAdminAuditL
 //
 // These are a 422, with a JSON pointer to each fault (up to 20):
 //
-// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 // - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 // - an object that has the same key twice
 // - a string with a NUL character or with half of a surrogate pair
@@ -1437,7 +1755,7 @@ func (c *Client) CreateAdminAuditLogWithBody(ctx context.Context, contentType st
 
 // CreateAdminAuditLog Record an admin entry
 //
-// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 // that `NewAdminAuditLog` names are welcome and come back as they were sent.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -1449,7 +1767,7 @@ func (c *Client) CreateAdminAuditLogWithBody(ctx context.Context, contentType st
 //
 // These are a 422, with a JSON pointer to each fault (up to 20):
 //
-// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 // - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 // - an object that has the same key twice
 // - a string with a NUL character or with half of a surrogate pair
@@ -1611,8 +1929,8 @@ func (c *Client) ListAuditLogs(ctx context.Context, params *ListAuditLogsParams,
 
 // CreateAuditLogWithBody Record an entry
 //
-// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 // missing and isn't replaced by the address of the caller.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -1652,8 +1970,8 @@ func (c *Client) CreateAuditLogWithBody(ctx context.Context, params *CreateAudit
 
 // CreateAuditLog Record an entry
 //
-// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 // missing and isn't replaced by the address of the caller.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -1771,6 +2089,57 @@ func (c *Client) CreateAuditLogBatch(ctx context.Context, params *CreateAuditLog
 	return c.Client.Do(req)
 }
 
+// GetAuditLogCheckpoint Read the newest checkpoint
+//
+// What the service signed last of the organization's trail: how many entries it has, and the root of their tree. It is of the
+// trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
+// consistency proof whether the trail only grew since, or was changed.
+//
+// A trail without entries has no checkpoint: this is a 404.
+//
+// A query parameter, which this operation has none of, is a 400.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/checkpoint (the `GetAuditLogCheckpoint` operationId).
+func (c *Client) GetAuditLogCheckpoint(ctx context.Context, params *GetAuditLogCheckpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogCheckpointRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditLogConsistency Prove that the trail only grew
+//
+// Evidence that the trail with `from` entries is the beginning of the trail with `to`: that of the first `from` none was
+// changed, removed, added or moved. Take for `from` the size of a checkpoint that you kept, and for `to` that of a newer one, or
+// leave it out for the newest there is.
+//
+// `checkpoint` is there where `to` is the newest checkpoint's size, so always when `to` was left out. For an earlier `to` you
+// have the checkpoint yourself: the service gives out the newest alone.
+//
+// A `from` behind `to`, or a `to` behind the newest checkpoint, is a 400. A trail without entries is a 404.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/consistency (the `GetAuditLogConsistency` operationId).
+func (c *Client) GetAuditLogConsistency(ctx context.Context, params *GetAuditLogConsistencyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogConsistencyRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetAuditLog Read one entry
 //
 // One entry by its id. The id of another organization's entry gets the same 404 as an id that nobody has.
@@ -1782,6 +2151,33 @@ func (c *Client) CreateAuditLogBatch(ctx context.Context, params *CreateAuditLog
 // Corresponds with GET /audit-logs/entries/{id} (the `GetAuditLog` operationId).
 func (c *Client) GetAuditLog(ctx context.Context, id string, params *GetAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetAuditLogRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditLogProof Prove one entry
+//
+// Evidence that the entry, with every value in it, stands at its position in the trail that the service signed: the entry
+// exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
+// signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
+//
+// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
+// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+// nobody has.
+//
+// A query parameter, which this operation has none of, is a 400.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/entries/{id}/proof (the `GetAuditLogProof` operationId).
+func (c *Client) GetAuditLogProof(ctx context.Context, id string, params *GetAuditLogProofParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogProofRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1810,6 +2206,11 @@ func (c *Client) GetAuditLog(ctx context.Context, id string, params *GetAuditLog
 // are empty cells, states are compact JSON. A cell that a spreadsheet would run as a formula gets an
 // apostrophe in front; take JSON where nothing may be altered.
 //
+// With `with_proof=true` a JSON export ends with `proofs`: bundles, each of which shows of the next `items` entries, to anybody who
+// has the keys and without asking the service, that every row is unaltered, and that between rows with consecutive positions none is
+// missing. Keep the file as it came: entries are verified byte for byte. Beside `format=csv` it is a 400; while what is to be
+// exported isn't signed for, or where the service has no signing key, it is a 503.
+//
 // The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 // when that can't be written there is no export but a 503.
 //
@@ -1821,6 +2222,28 @@ func (c *Client) GetAuditLog(ctx context.Context, id string, params *GetAuditLog
 // Corresponds with GET /audit-logs/export (the `ExportAuditLogs` operationId).
 func (c *Client) ExportAuditLogs(ctx context.Context, params *ExportAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportAuditLogsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditLogKeys List the verifier keys
+//
+// The keys that verify the checkpoints of the organization's trail, those first that sign. Verifiers take `key`, a line in the form of C2SP
+// signed-note. Get keys by another way as well, for instance on paper: keys from whoever is to be checked prove less.
+//
+// A query parameter, which this operation has none of, is a 400.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/keys (the `ListAuditLogKeys` operationId).
+func (c *Client) ListAuditLogKeys(ctx context.Context, params *ListAuditLogKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditLogKeysRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2420,6 +2843,125 @@ func NewCreateAuditLogBatchRequestWithBody(server string, params *CreateAuditLog
 	return req, nil
 }
 
+// NewGetAuditLogCheckpointRequest constructs an http.Request for the GetAuditLogCheckpoint method
+func NewGetAuditLogCheckpointRequest(server string, params *GetAuditLogCheckpointParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/checkpoint")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAuditLogConsistencyRequest constructs an http.Request for the GetAuditLogConsistency method
+func NewGetAuditLogConsistencyRequest(server string, params *GetAuditLogConsistencyParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/consistency")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetAuditLogRequest constructs an http.Request for the GetAuditLog method
 func NewGetAuditLogRequest(server string, id string, params *GetAuditLogParams) (*http.Request, error) {
 	var err error
@@ -2437,6 +2979,55 @@ func NewGetAuditLogRequest(server string, id string, params *GetAuditLogParams) 
 	}
 
 	operationPath := fmt.Sprintf("/audit-logs/entries/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAuditLogProofRequest constructs an http.Request for the GetAuditLogProof method
+func NewGetAuditLogProofRequest(server string, id string, params *GetAuditLogProofParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/entries/%s/proof", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2500,6 +3091,18 @@ func NewExportAuditLogsRequest(server string, params *ExportAuditLogsParams) (*h
 		if params.Format != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WithProof != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "with_proof", *params.WithProof, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2621,6 +3224,48 @@ func NewExportAuditLogsRequest(server string, params *ExportAuditLogsParams) (*h
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListAuditLogKeysRequest constructs an http.Request for the ListAuditLogKeys method
+func NewListAuditLogKeysRequest(server string, params *ListAuditLogKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2888,7 +3533,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAdminAuditLogWithBodyWithResponse Record an admin entry
 	//
-	// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+	// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 	// that `NewAdminAuditLog` names are welcome and come back as they were sent.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -2900,7 +3545,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// These are a 422, with a JSON pointer to each fault (up to 20):
 	//
-	// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+	// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 	// - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 	// - an object that has the same key twice
 	// - a string with a NUL character or with half of a surrogate pair
@@ -2919,7 +3564,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAdminAuditLogWithResponse Record an admin entry
 	//
-	// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+	// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 	// that `NewAdminAuditLog` names are welcome and come back as they were sent.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -2931,7 +3576,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// These are a 422, with a JSON pointer to each fault (up to 20):
 	//
-	// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+	// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 	// - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 	// - an object that has the same key twice
 	// - a string with a NUL character or with half of a surrogate pair
@@ -3039,8 +3684,8 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAuditLogWithBodyWithResponse Record an entry
 	//
-	// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-	// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+	// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+	// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 	// missing and isn't replaced by the address of the caller.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -3070,8 +3715,8 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAuditLogWithResponse Record an entry
 	//
-	// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-	// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+	// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+	// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 	// missing and isn't replaced by the address of the caller.
 	//
 	// Sending the same `id` with the same content again returns the stored entry with
@@ -3159,6 +3804,41 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /audit-logs/batch (the `CreateAuditLogBatch` operationId).
 	CreateAuditLogBatchWithResponse(ctx context.Context, params *CreateAuditLogBatchParams, body CreateAuditLogBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAuditLogBatchResponse, error)
 
+	// GetAuditLogCheckpointWithResponse Read the newest checkpoint
+	//
+	// What the service signed last of the organization's trail: how many entries it has, and the root of their tree. It is of the
+	// trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
+	// consistency proof whether the trail only grew since, or was changed.
+	//
+	// A trail without entries has no checkpoint: this is a 404.
+	//
+	// A query parameter, which this operation has none of, is a 400.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/checkpoint (the `GetAuditLogCheckpoint` operationId).
+	GetAuditLogCheckpointWithResponse(ctx context.Context, params *GetAuditLogCheckpointParams, reqEditors ...RequestEditorFn) (*GetAuditLogCheckpointResponse, error)
+
+	// GetAuditLogConsistencyWithResponse Prove that the trail only grew
+	//
+	// Evidence that the trail with `from` entries is the beginning of the trail with `to`: that of the first `from` none was
+	// changed, removed, added or moved. Take for `from` the size of a checkpoint that you kept, and for `to` that of a newer one, or
+	// leave it out for the newest there is.
+	//
+	// `checkpoint` is there where `to` is the newest checkpoint's size, so always when `to` was left out. For an earlier `to` you
+	// have the checkpoint yourself: the service gives out the newest alone.
+	//
+	// A `from` behind `to`, or a `to` behind the newest checkpoint, is a 400. A trail without entries is a 404.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/consistency (the `GetAuditLogConsistency` operationId).
+	GetAuditLogConsistencyWithResponse(ctx context.Context, params *GetAuditLogConsistencyParams, reqEditors ...RequestEditorFn) (*GetAuditLogConsistencyResponse, error)
+
 	// GetAuditLogWithResponse Read one entry
 	//
 	// One entry by its id. The id of another organization's entry gets the same 404 as an id that nobody has.
@@ -3171,6 +3851,25 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /audit-logs/entries/{id} (the `GetAuditLog` operationId).
 	GetAuditLogWithResponse(ctx context.Context, id string, params *GetAuditLogParams, reqEditors ...RequestEditorFn) (*GetAuditLogResponse, error)
+
+	// GetAuditLogProofWithResponse Prove one entry
+	//
+	// Evidence that the entry, with every value in it, stands at its position in the trail that the service signed: the entry
+	// exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
+	// signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
+	//
+	// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
+	// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+	// nobody has.
+	//
+	// A query parameter, which this operation has none of, is a 400.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/entries/{id}/proof (the `GetAuditLogProof` operationId).
+	GetAuditLogProofWithResponse(ctx context.Context, id string, params *GetAuditLogProofParams, reqEditors ...RequestEditorFn) (*GetAuditLogProofResponse, error)
 
 	// ExportAuditLogsWithResponse Export audit logs
 	//
@@ -3190,6 +3889,11 @@ type ClientWithResponsesInterface interface {
 	// are empty cells, states are compact JSON. A cell that a spreadsheet would run as a formula gets an
 	// apostrophe in front; take JSON where nothing may be altered.
 	//
+	// With `with_proof=true` a JSON export ends with `proofs`: bundles, each of which shows of the next `items` entries, to anybody who
+	// has the keys and without asking the service, that every row is unaltered, and that between rows with consecutive positions none is
+	// missing. Keep the file as it came: entries are verified byte for byte. Beside `format=csv` it is a 400; while what is to be
+	// exported isn't signed for, or where the service has no signing key, it is a 503.
+	//
 	// The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 	// when that can't be written there is no export but a 503.
 	//
@@ -3202,6 +3906,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /audit-logs/export (the `ExportAuditLogs` operationId).
 	ExportAuditLogsWithResponse(ctx context.Context, params *ExportAuditLogsParams, reqEditors ...RequestEditorFn) (*ExportAuditLogsResponse, error)
+
+	// ListAuditLogKeysWithResponse List the verifier keys
+	//
+	// The keys that verify the checkpoints of the organization's trail, those first that sign. Verifiers take `key`, a line in the form of C2SP
+	// signed-note. Get keys by another way as well, for instance on paper: keys from whoever is to be checked prove less.
+	//
+	// A query parameter, which this operation has none of, is a 400.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/keys (the `ListAuditLogKeys` operationId).
+	ListAuditLogKeysWithResponse(ctx context.Context, params *ListAuditLogKeysParams, reqEditors ...RequestEditorFn) (*ListAuditLogKeysResponse, error)
 
 	// ListResourceAuditLogsWithResponse List a resource's audit logs
 	//
@@ -4531,6 +5249,304 @@ func (r CreateAuditLogBatchResponse) ContentType() string {
 	return ""
 }
 
+// GetAuditLogCheckpointResponse200Headers the declared response headers of an HTTP 200 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse200Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogCheckpointResponse400Headers the declared response headers of an HTTP 400 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse400Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogCheckpointResponse401Headers the declared response headers of an HTTP 401 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      string
+}
+
+// GetAuditLogCheckpointResponse403Headers the declared response headers of an HTTP 403 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse403Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogCheckpointResponse404Headers the declared response headers of an HTTP 404 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse404Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogCheckpointResponse429Headers the declared response headers of an HTTP 429 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse429Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+// GetAuditLogCheckpointResponse500Headers the declared response headers of an HTTP 500 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse500Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogCheckpointResponse503Headers the declared response headers of an HTTP 503 response for GetAuditLogCheckpoint
+type GetAuditLogCheckpointResponse503Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+type GetAuditLogCheckpointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogCheckpoint
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAuditLogCheckpointResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAuditLogCheckpointResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditLogCheckpointResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetAuditLogCheckpointResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetAuditLogCheckpointResponse404Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAuditLogCheckpointResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAuditLogCheckpointResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAuditLogCheckpointResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditLogCheckpointResponse) GetJSON200() *AuditLogCheckpoint {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditLogCheckpointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogCheckpointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogCheckpointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditLogCheckpointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAuditLogConsistencyResponse200Headers the declared response headers of an HTTP 200 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse200Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogConsistencyResponse400Headers the declared response headers of an HTTP 400 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse400Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogConsistencyResponse401Headers the declared response headers of an HTTP 401 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      string
+}
+
+// GetAuditLogConsistencyResponse403Headers the declared response headers of an HTTP 403 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse403Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogConsistencyResponse404Headers the declared response headers of an HTTP 404 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse404Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogConsistencyResponse429Headers the declared response headers of an HTTP 429 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse429Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+// GetAuditLogConsistencyResponse500Headers the declared response headers of an HTTP 500 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse500Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogConsistencyResponse503Headers the declared response headers of an HTTP 503 response for GetAuditLogConsistency
+type GetAuditLogConsistencyResponse503Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+type GetAuditLogConsistencyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogConsistency
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAuditLogConsistencyResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAuditLogConsistencyResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditLogConsistencyResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetAuditLogConsistencyResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetAuditLogConsistencyResponse404Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAuditLogConsistencyResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAuditLogConsistencyResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAuditLogConsistencyResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditLogConsistencyResponse) GetJSON200() *AuditLogConsistency {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditLogConsistencyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogConsistencyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogConsistencyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditLogConsistencyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetAuditLogResponse200Headers the declared response headers of an HTTP 200 response for GetAuditLog
 type GetAuditLogResponse200Headers struct {
 	XRequestID string
@@ -4674,6 +5690,155 @@ func (r GetAuditLogResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAuditLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAuditLogProofResponse200Headers the declared response headers of an HTTP 200 response for GetAuditLogProof
+type GetAuditLogProofResponse200Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogProofResponse400Headers the declared response headers of an HTTP 400 response for GetAuditLogProof
+type GetAuditLogProofResponse400Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogProofResponse401Headers the declared response headers of an HTTP 401 response for GetAuditLogProof
+type GetAuditLogProofResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      string
+}
+
+// GetAuditLogProofResponse403Headers the declared response headers of an HTTP 403 response for GetAuditLogProof
+type GetAuditLogProofResponse403Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogProofResponse404Headers the declared response headers of an HTTP 404 response for GetAuditLogProof
+type GetAuditLogProofResponse404Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogProofResponse429Headers the declared response headers of an HTTP 429 response for GetAuditLogProof
+type GetAuditLogProofResponse429Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+// GetAuditLogProofResponse500Headers the declared response headers of an HTTP 500 response for GetAuditLogProof
+type GetAuditLogProofResponse500Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogProofResponse503Headers the declared response headers of an HTTP 503 response for GetAuditLogProof
+type GetAuditLogProofResponse503Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+type GetAuditLogProofResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogProof
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAuditLogProofResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAuditLogProofResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditLogProofResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetAuditLogProofResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetAuditLogProofResponse404Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAuditLogProofResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAuditLogProofResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAuditLogProofResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditLogProofResponse) GetJSON200() *AuditLogProof {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditLogProofResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogProofResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogProofResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditLogProofResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4827,6 +5992,141 @@ func (r ExportAuditLogsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ExportAuditLogsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListAuditLogKeysResponse200Headers the declared response headers of an HTTP 200 response for ListAuditLogKeys
+type ListAuditLogKeysResponse200Headers struct {
+	XRequestID string
+}
+
+// ListAuditLogKeysResponse400Headers the declared response headers of an HTTP 400 response for ListAuditLogKeys
+type ListAuditLogKeysResponse400Headers struct {
+	XRequestID string
+}
+
+// ListAuditLogKeysResponse401Headers the declared response headers of an HTTP 401 response for ListAuditLogKeys
+type ListAuditLogKeysResponse401Headers struct {
+	WWWAuthenticate string
+	XRequestID      string
+}
+
+// ListAuditLogKeysResponse403Headers the declared response headers of an HTTP 403 response for ListAuditLogKeys
+type ListAuditLogKeysResponse403Headers struct {
+	XRequestID string
+}
+
+// ListAuditLogKeysResponse429Headers the declared response headers of an HTTP 429 response for ListAuditLogKeys
+type ListAuditLogKeysResponse429Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+// ListAuditLogKeysResponse500Headers the declared response headers of an HTTP 500 response for ListAuditLogKeys
+type ListAuditLogKeysResponse500Headers struct {
+	XRequestID string
+}
+
+// ListAuditLogKeysResponse503Headers the declared response headers of an HTTP 503 response for ListAuditLogKeys
+type ListAuditLogKeysResponse503Headers struct {
+	RetryAfter int32
+	XRequestID string
+}
+
+type ListAuditLogKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogKeyList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAuditLogKeysResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListAuditLogKeysResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditLogKeysResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListAuditLogKeysResponse403Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListAuditLogKeysResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListAuditLogKeysResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAuditLogKeysResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditLogKeysResponse) GetJSON200() *AuditLogKeyList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListAuditLogKeysResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListAuditLogKeysResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAuditLogKeysResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListAuditLogKeysResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAuditLogKeysResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAuditLogKeysResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditLogKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditLogKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditLogKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditLogKeysResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4994,7 +6294,7 @@ func (c *ClientWithResponses) ListAdminAuditLogsWithResponse(ctx context.Context
 
 // CreateAdminAuditLogWithBodyWithResponse Record an admin entry
 //
-// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 // that `NewAdminAuditLog` names are welcome and come back as they were sent.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -5006,7 +6306,7 @@ func (c *ClientWithResponses) ListAdminAuditLogsWithResponse(ctx context.Context
 //
 // These are a 422, with a JSON pointer to each fault (up to 20):
 //
-// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 // - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 // - an object that has the same key twice
 // - a string with a NUL character or with half of a surrogate pair
@@ -5031,7 +6331,7 @@ func (c *ClientWithResponses) CreateAdminAuditLogWithBodyWithResponse(ctx contex
 
 // CreateAdminAuditLogWithResponse Record an admin entry
 //
-// Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+// Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
 // that `NewAdminAuditLog` names are welcome and come back as they were sent.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -5043,7 +6343,7 @@ func (c *ClientWithResponses) CreateAdminAuditLogWithBodyWithResponse(ctx contex
 //
 // These are a 422, with a JSON pointer to each fault (up to 20):
 //
-// - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+// - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
 // - a text with more bytes of UTF-8 than the number of characters that the schema allows it
 // - an object that has the same key twice
 // - a string with a NUL character or with half of a surrogate pair
@@ -5187,8 +6487,8 @@ func (c *ClientWithResponses) ListAuditLogsWithResponse(ctx context.Context, par
 
 // CreateAuditLogWithBodyWithResponse Record an entry
 //
-// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 // missing and isn't replaced by the address of the caller.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -5224,8 +6524,8 @@ func (c *ClientWithResponses) CreateAuditLogWithBodyWithResponse(ctx context.Con
 
 // CreateAuditLogWithResponse Record an entry
 //
-// Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-// from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+// Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+// has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
 // missing and isn't replaced by the address of the caller.
 //
 // Sending the same `id` with the same content again returns the stored entry with
@@ -5331,6 +6631,53 @@ func (c *ClientWithResponses) CreateAuditLogBatchWithResponse(ctx context.Contex
 	return ParseCreateAuditLogBatchResponse(rsp)
 }
 
+// GetAuditLogCheckpointWithResponse Read the newest checkpoint
+//
+// What the service signed last of the organization's trail: how many entries it has, and the root of their tree. It is of the
+// trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
+// consistency proof whether the trail only grew since, or was changed.
+//
+// A trail without entries has no checkpoint: this is a 404.
+//
+// A query parameter, which this operation has none of, is a 400.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/checkpoint (the `GetAuditLogCheckpoint` operationId).
+func (c *ClientWithResponses) GetAuditLogCheckpointWithResponse(ctx context.Context, params *GetAuditLogCheckpointParams, reqEditors ...RequestEditorFn) (*GetAuditLogCheckpointResponse, error) {
+	rsp, err := c.GetAuditLogCheckpoint(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogCheckpointResponse(rsp)
+}
+
+// GetAuditLogConsistencyWithResponse Prove that the trail only grew
+//
+// Evidence that the trail with `from` entries is the beginning of the trail with `to`: that of the first `from` none was
+// changed, removed, added or moved. Take for `from` the size of a checkpoint that you kept, and for `to` that of a newer one, or
+// leave it out for the newest there is.
+//
+// `checkpoint` is there where `to` is the newest checkpoint's size, so always when `to` was left out. For an earlier `to` you
+// have the checkpoint yourself: the service gives out the newest alone.
+//
+// A `from` behind `to`, or a `to` behind the newest checkpoint, is a 400. A trail without entries is a 404.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/consistency (the `GetAuditLogConsistency` operationId).
+func (c *ClientWithResponses) GetAuditLogConsistencyWithResponse(ctx context.Context, params *GetAuditLogConsistencyParams, reqEditors ...RequestEditorFn) (*GetAuditLogConsistencyResponse, error) {
+	rsp, err := c.GetAuditLogConsistency(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogConsistencyResponse(rsp)
+}
+
 // GetAuditLogWithResponse Read one entry
 //
 // One entry by its id. The id of another organization's entry gets the same 404 as an id that nobody has.
@@ -5348,6 +6695,31 @@ func (c *ClientWithResponses) GetAuditLogWithResponse(ctx context.Context, id st
 		return nil, err
 	}
 	return ParseGetAuditLogResponse(rsp)
+}
+
+// GetAuditLogProofWithResponse Prove one entry
+//
+// Evidence that the entry, with every value in it, stands at its position in the trail that the service signed: the entry
+// exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
+// signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
+//
+// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
+// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+// nobody has.
+//
+// A query parameter, which this operation has none of, is a 400.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/entries/{id}/proof (the `GetAuditLogProof` operationId).
+func (c *ClientWithResponses) GetAuditLogProofWithResponse(ctx context.Context, id string, params *GetAuditLogProofParams, reqEditors ...RequestEditorFn) (*GetAuditLogProofResponse, error) {
+	rsp, err := c.GetAuditLogProof(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogProofResponse(rsp)
 }
 
 // ExportAuditLogsWithResponse Export audit logs
@@ -5368,6 +6740,11 @@ func (c *ClientWithResponses) GetAuditLogWithResponse(ctx context.Context, id st
 // are empty cells, states are compact JSON. A cell that a spreadsheet would run as a formula gets an
 // apostrophe in front; take JSON where nothing may be altered.
 //
+// With `with_proof=true` a JSON export ends with `proofs`: bundles, each of which shows of the next `items` entries, to anybody who
+// has the keys and without asking the service, that every row is unaltered, and that between rows with consecutive positions none is
+// missing. Keep the file as it came: entries are verified byte for byte. Beside `format=csv` it is a 400; while what is to be
+// exported isn't signed for, or where the service has no signing key, it is a 503.
+//
 // The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 // when that can't be written there is no export but a 503.
 //
@@ -5385,6 +6762,26 @@ func (c *ClientWithResponses) ExportAuditLogsWithResponse(ctx context.Context, p
 		return nil, err
 	}
 	return ParseExportAuditLogsResponse(rsp)
+}
+
+// ListAuditLogKeysWithResponse List the verifier keys
+//
+// The keys that verify the checkpoints of the organization's trail, those first that sign. Verifiers take `key`, a line in the form of C2SP
+// signed-note. Get keys by another way as well, for instance on paper: keys from whoever is to be checked prove less.
+//
+// A query parameter, which this operation has none of, is a 400.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/keys (the `ListAuditLogKeys` operationId).
+func (c *ClientWithResponses) ListAuditLogKeysWithResponse(ctx context.Context, params *ListAuditLogKeysParams, reqEditors ...RequestEditorFn) (*ListAuditLogKeysResponse, error) {
+	rsp, err := c.ListAuditLogKeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditLogKeysResponse(rsp)
 }
 
 // ListResourceAuditLogsWithResponse List a resource's audit logs
@@ -7014,6 +8411,364 @@ func ParseCreateAuditLogBatchResponse(rsp *http.Response) (*CreateAuditLogBatchR
 	return response, nil
 }
 
+// ParseGetAuditLogCheckpointResponse parses an HTTP response from a GetAuditLogCheckpointWithResponse call
+func ParseGetAuditLogCheckpointResponse(rsp *http.Response) (*GetAuditLogCheckpointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogCheckpointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogCheckpoint
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAuditLogCheckpointResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAuditLogCheckpointResponse400Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetAuditLogCheckpointResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetAuditLogCheckpointResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetAuditLogCheckpointResponse404Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetAuditLogCheckpointResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAuditLogCheckpointResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAuditLogCheckpointResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditLogConsistencyResponse parses an HTTP response from a GetAuditLogConsistencyWithResponse call
+func ParseGetAuditLogConsistencyResponse(rsp *http.Response) (*GetAuditLogConsistencyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogConsistencyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogConsistency
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAuditLogConsistencyResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAuditLogConsistencyResponse400Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetAuditLogConsistencyResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetAuditLogConsistencyResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetAuditLogConsistencyResponse404Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetAuditLogConsistencyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAuditLogConsistencyResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAuditLogConsistencyResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetAuditLogResponse parses an HTTP response from a GetAuditLogWithResponse call
 func ParseGetAuditLogResponse(rsp *http.Response) (*GetAuditLogResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7173,6 +8928,185 @@ func ParseGetAuditLogResponse(rsp *http.Response) (*GetAuditLogResponse, error) 
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetAuditLogResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditLogProofResponse parses an HTTP response from a GetAuditLogProofWithResponse call
+func ParseGetAuditLogProofResponse(rsp *http.Response) (*GetAuditLogProofResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogProofResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogProof
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAuditLogProofResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAuditLogProofResponse400Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetAuditLogProofResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetAuditLogProofResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetAuditLogProofResponse404Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetAuditLogProofResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAuditLogProofResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAuditLogProofResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -7398,6 +9332,168 @@ func ParseExportAuditLogsResponse(rsp *http.Response) (*ExportAuditLogsResponse,
 			headers.XRequestID = value
 		}
 		response.Headers505 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAuditLogKeysResponse parses an HTTP response from a ListAuditLogKeysWithResponse call
+func ParseListAuditLogKeysResponse(rsp *http.Response) (*ListAuditLogKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditLogKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogKeyList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAuditLogKeysResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListAuditLogKeysResponse400Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListAuditLogKeysResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListAuditLogKeysResponse403Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListAuditLogKeysResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListAuditLogKeysResponse500Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAuditLogKeysResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil

@@ -702,13 +702,13 @@ func (b *EntryInsertManyBatchResults) Close() error {
 }
 
 const entryKnown = `-- name: EntryKnown :batchmany
-SELECT i.id, e.position, e.created_at, e.entry
+SELECT i.id, e.position, e.created_at, e.entry, e.leaf_hash
 FROM unnest($1::text[]) AS sent (id)
 CROSS JOIN LATERAL (
   SELECT k.id, k.position FROM entry_ids k WHERE k.organization = $2 AND k.id = sent.id LIMIT 1
 ) AS i
 CROSS JOIN LATERAL (
-  SELECT n.position, n.created_at, n.entry FROM entries n WHERE n.organization = $2 AND n.position = i.position LIMIT 1
+  SELECT n.position, n.created_at, n.entry, n.leaf_hash FROM entries n WHERE n.organization = $2 AND n.position = i.position LIMIT 1
 ) AS e
 `
 
@@ -728,6 +728,7 @@ type EntryKnownRow struct {
 	Position  int64
 	CreatedAt time.Time
 	Entry     []byte
+	LeafHash  []byte
 }
 
 // Index: entry_ids_pkey, entries_pkey. A statement of its own after the lock: it sees all
@@ -769,6 +770,7 @@ func (b *EntryKnownBatchResults) Query(f func(int, []EntryKnownRow, error)) {
 					&i.Position,
 					&i.CreatedAt,
 					&i.Entry,
+					&i.LeafHash,
 				); err != nil {
 					return err
 				}
@@ -3617,6 +3619,77 @@ func (b *SaltsByIDBatchResults) Query(f func(int, [][]byte, error)) {
 }
 
 func (b *SaltsByIDBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const saltsMany = `-- name: SaltsMany :batchmany
+SELECT position, salts FROM entries
+WHERE organization = $1 AND position = ANY ($2::bigint[]) ORDER BY position DESC
+`
+
+type SaltsManyBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type SaltsManyParams struct {
+	Organization string
+	Positions    []int64
+}
+
+type SaltsManyRow struct {
+	Position int64
+	Salts    []byte
+}
+
+// Newest first. Index: entries_pkey.
+func (q *Queries) SaltsMany(ctx context.Context, db DBTX, arg []SaltsManyParams) *SaltsManyBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Positions,
+		}
+		batch.Queue(saltsMany, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SaltsManyBatchResults{br, len(arg), false}
+}
+
+func (b *SaltsManyBatchResults) Query(f func(int, []SaltsManyRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []SaltsManyRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i SaltsManyRow
+				if err := rows.Scan(&i.Position, &i.Salts); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *SaltsManyBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

@@ -27,7 +27,7 @@ var adminMembers = []struct {
 }
 
 // adminReserved are given by the service; accepting them would let an author forge them.
-var adminReserved = []string{"position", "createdAt", "recordedBy", "importedAt"}
+var adminReserved = []string{"position", "createdAt", "recordedBy", "importedAt", "leafHash"}
 
 func isAdminMember(name string) bool {
 	for _, m := range adminMembers {

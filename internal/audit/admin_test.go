@@ -72,6 +72,7 @@ func TestAdmitAdminRefuses(t *testing.T) {
 		`{"action":"a","createdAt":"x"}`:             {ruledOut, []string{"/createdAt"}},
 		`{"action":"a","recordedBy":"x"}`:            {ruledOut, []string{"/recordedBy"}},
 		`{"action":"a","importedAt":null}`:           {ruledOut, []string{"/importedAt"}},
+		`{"action":"a","leafHash":""}`:               {ruledOut, []string{"/leafHash"}},
 		`{"action":"a","\u0061ction":"a"}`:           {ruledOut, []string{"/action"}},
 		`{"action":"a","x":{"y":[{"z/":"\ud800"}]}}`: {ruledOut, []string{"/x/y/0/z~1"}},
 		`{"recordedBy":"x","id":"/","position":1}`:   {malformed, []string{"/recordedBy", "/position", "/action", "/id"}},

@@ -31,10 +31,20 @@ type Export struct {
 	chunk        int // entries of the next one
 }
 
+// ExportRequest says what is exported, and how.
+type ExportRequest struct {
+	Filter Filter
+	Cursor string
+	Format string
+	// Prove, if set, makes ready what proves the entries at these positions, newest first. It is
+	// called before the export is recorded, and its error is the export's.
+	Prove func(ctx context.Context, positions []int64) error
+}
+
 // Export begins an export. It is recorded in the admin trail before this returns; when
 // that fails, so does the export.
-func (s *Service) Export(ctx context.Context, organization string, by Principal, f Filter, cursorText, format string) (*Export, error) {
-	walk, err := begin(organization, f, cursorText)
+func (s *Service) Export(ctx context.Context, organization string, by Principal, r ExportRequest) (*Export, error) {
+	walk, err := begin(organization, r.Filter, r.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +59,13 @@ func (s *Service) Export(ctx context.Context, organization string, by Principal,
 	if export.Total > int64(export.Count) {
 		export.Next = walk.after(found, int64(export.Count))
 	}
-	return export, s.recordExport(ctx, organization, by, walk.Filter, format, export)
+	if r.Prove != nil {
+		if err := r.Prove(ctx, found.Positions); err != nil {
+			return nil, err
+		}
+	}
+	r.Filter = walk.Filter
+	return export, s.recordExport(ctx, organization, by, r, export)
 }
 
 // Chunk reads the next entries, none at the end.
@@ -69,29 +85,35 @@ func (e *Export) Chunk(ctx context.Context) ([]Row, error) {
 }
 
 // recordExport writes who took what out of the trail.
-func (s *Service) recordExport(ctx context.Context, organization string, by Principal, f Filter, format string, e *Export) error {
-	entry := struct {
+func (s *Service) recordExport(ctx context.Context, organization string, by Principal, r ExportRequest, e *Export) error {
+	return s.recordOwn(ctx, "audit_log.exported", organization, by, struct {
+		Filter    Filter `json:"filter"`
+		Format    string `json:"format"`
+		WithProof bool   `json:"withProof,omitempty"`
+		Count     int    `json:"count"`
+		Total     int64  `json:"total"`
+	}{r.Filter, r.Format, r.Prove != nil, e.Count, e.Total})
+}
+
+// recordOwn writes an entry of the service's own into the admin trail. Whatever keeps it from
+// that is an [ErrUnavailable]: what can't be recorded isn't done.
+func (s *Service) recordOwn(ctx context.Context, action, organization string, by Principal, details any) error {
+	raw, err := json.Marshal(struct {
 		Action         string `json:"action"`
 		UserID         string `json:"userId"`
 		UserName       string `json:"userName,omitempty"`
 		OrganizationID string `json:"organizationId"`
 		Details        any    `json:"details"`
-	}{"audit_log.exported", by.Subject, by.Name, organization, struct {
-		Filter Filter `json:"filter"`
-		Format string `json:"format"`
-		Count  int    `json:"count"`
-		Total  int64  `json:"total"`
-	}{f, format, e.Count, e.Total}}
-	raw, err := json.Marshal(entry)
+	}{action, by.Subject, by.Name, organization, details})
 	if err != nil {
-		return fmt.Errorf("record an export: %w", err)
+		return fmt.Errorf("record %s: %w", action, err)
 	}
 	admitted, err := AdmitAdmin(raw)
 	if err != nil {
-		return fmt.Errorf("record an export: %w", err)
+		return fmt.Errorf("record %s: %w", action, err)
 	}
 	if _, err = s.recordEntry(ctx, AdminOrganization, by, admitted); err != nil {
-		return fmt.Errorf("%w: record an export: %w", ErrUnavailable, err) // whatever the reason, unrecorded is refused
+		return fmt.Errorf("%w: record %s: %w", ErrUnavailable, action, err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func TestExportIsCutAndItsCursorContinuesExactly(t *testing.T) {
 		var exported []int64
 		cursor := ""
 		for left := more; left > 0; left -= audit.MaxExport {
-			export, err := service.Export(t.Context(), "acme", exporter, filter, cursor, "json")
+			export, err := service.Export(t.Context(), "acme", exporter, audit.ExportRequest{Filter: filter, Cursor: cursor, Format: "json"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +63,7 @@ func TestExportOfExactlyTheMostIsNotCut(t *testing.T) {
 	for _, n := range []int{0, 1, 499, 500, 501, audit.MaxExport} {
 		m := newMemory()
 		m.keep(t, "acme", n, audit.Draft{ID: "x", Action: "a", ResourceType: "b"})
-		export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.Filter{}, "", "csv")
+		export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.ExportRequest{Format: "csv"})
 		if err != nil || export.Total != int64(n) || export.Count != n || export.Next != "" || len(chunks(t, export)) != n {
 			t.Errorf("an export of %d: %+v, %v", n, export, err)
 		}
@@ -79,16 +79,16 @@ func TestListAndExportShareCursors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	export, err := service.Export(t.Context(), "acme", exporter, audit.Filter{}, page.Next, "json")
+	export, err := service.Export(t.Context(), "acme", exporter, audit.ExportRequest{Cursor: page.Next, Format: "json"})
 	if err != nil || export.Total != 18 || export.Count != 18 {
 		t.Errorf("the rest of the list: %+v, %v", export, err)
 	}
 	for _, refused := range []audit.Filter{{Action: "b"}, {Action: "a", UserID: "u"}} {
-		if _, err := service.Export(t.Context(), "acme", exporter, refused, page.Next, "json"); !errors.Is(err, audit.ErrMalformed) {
+		if _, err := service.Export(t.Context(), "acme", exporter, audit.ExportRequest{Filter: refused, Cursor: page.Next, Format: "json"}); !errors.Is(err, audit.ErrMalformed) {
 			t.Errorf("beside %+v: %v", refused, err)
 		}
 	}
-	if _, err := service.Export(t.Context(), "other", exporter, audit.Filter{}, page.Next, "json"); !errors.Is(err, audit.ErrMalformed) {
+	if _, err := service.Export(t.Context(), "other", exporter, audit.ExportRequest{Cursor: page.Next, Format: "json"}); !errors.Is(err, audit.ErrMalformed) {
 		t.Errorf("in another organization: %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func TestExportIsRecordedBeforeItsFirstEntryIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	export, err := service.Export(t.Context(), "acme", exporter, filter, "", "csv")
+	export, err := service.Export(t.Context(), "acme", exporter, audit.ExportRequest{Filter: filter, Format: "csv"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestEveryFilterThatADateMakesCanBeExported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		export, err := audit.NewService(m).Export(t.Context(), "acme", audit.Principal{Subject: "s"}, filter, "", "json")
+		export, err := audit.NewService(m).Export(t.Context(), "acme", audit.Principal{Subject: "s"}, audit.ExportRequest{Filter: filter, Format: "json"})
 		if err != nil || export.Total != 0 || len(chunks(t, export)) != 0 {
 			t.Errorf("from %q to %q: %+v, %v", dates[0], dates[1], export, err)
 		}
@@ -149,7 +149,7 @@ func TestExportFailsWithItsRecord(t *testing.T) {
 		m := newMemory()
 		m.keep(t, "acme", 3, audit.Draft{Action: "a", ResourceType: "b"})
 		m.fail = call
-		if _, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.Filter{Action: "a"}, "", "json"); !errors.Is(err, audit.ErrUnavailable) {
+		if _, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.ExportRequest{Filter: audit.Filter{Action: "a"}, Format: "json"}); !errors.Is(err, audit.ErrUnavailable) {
 			t.Errorf("%s fails: %v", call, err)
 		}
 		if slices.Contains(m.calls, "rows acme") {
@@ -162,7 +162,7 @@ func TestAChunkThatCannotBeReadIsAnError(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	m.keep(t, "acme", 3, audit.Draft{Action: "a", ResourceType: "b"})
-	export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.Filter{}, "", "json")
+	export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.ExportRequest{Format: "json"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestChunksFollowTheSizeOfEntries(t *testing.T) {
 	for size, want := range map[int]int{10: 1024, 1000: 484, 100_000: 64} {
 		m := newMemory()
 		m.keep(t, "acme", 2000, audit.Draft{ID: "x", Action: "a", ResourceType: "b", AfterState: fmt.Appendf(nil, `{"a":"%s"}`, strings.Repeat("x", size))})
-		export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.Filter{}, "", "json")
+		export, err := audit.NewService(m).Export(t.Context(), "acme", exporter, audit.ExportRequest{Format: "json"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 )
@@ -35,15 +36,28 @@ type Submission struct {
 type Receipt struct {
 	ID       string
 	Row      Row
-	Existing bool // it was known, with the same content; nothing was written
+	LeafHash []byte // what the trail's tree holds of it
+	Existing bool   // it was known, with the same content; nothing was written
+}
+
+// AppendJSON appends what is answered for the entry: the entry, and its leaf hash, which is
+// no part of it.
+func (r Receipt) AppendJSON(dst []byte) []byte {
+	dst = r.Row.AppendJSON(dst)
+	dst = append(dst[:len(dst)-1], `,"leafHash":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, r.LeafHash)
+	return append(dst, `"}`...)
 }
 
 // Service is the domain's front: every operation on trails, for callers whose
 // permission was checked.
-type Service struct{ store Store }
+type Service struct {
+	store    Store
+	readings readings
+}
 
 // NewService reads and writes trails through store.
-func NewService(store Store) *Service { return &Service{store} }
+func NewService(store Store) *Service { return &Service{store: store} }
 
 // Record stores the drafts in the organization's trail, all or none.
 func (s *Service) Record(ctx context.Context, organization string, by Principal, drafts []Draft) ([]Receipt, error) {

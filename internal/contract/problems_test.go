@@ -25,6 +25,7 @@ type provocation struct {
 	body      string
 	headers   []string                               // names and values in turn
 	before    func(t *testing.T, s *testkit.Service) // on a service that this problem has to itself
+	start     func(testing.TB) *testkit.Service      // if it takes another service
 	http10    bool                                   // which net/http's client doesn't speak
 }
 
@@ -44,6 +45,14 @@ var provocations = map[string]provocation{
 		by: controlPlane, operation: "createAuditLog", path: "/audit-logs",
 		body: `{"action":"auth.login","resourcetype":"session"}`,
 	},
+	"BadRequest/proofOfCSV": {by: ada, operation: "exportAuditLogs", path: "/audit-logs/export?format=csv&with_proof=true"},
+	"BadRequest/sizeNotReached": {
+		by: ada, operation: "getAuditLogConsistency", path: "/audit-logs/consistency?from=1&to=2",
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			post(t, s, controlPlane, "/audit-logs", json.RawMessage(minimal))
+		},
+	},
 	"Unauthorized/tokenMissing": {by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"Authorization", ""}},
 	"Unauthorized/schemeMissing": {
 		by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"Authorization", "<token>"},
@@ -52,6 +61,7 @@ var provocations = map[string]provocation{
 	"Forbidden/otherOrganization": {by: ada, operation: "listAuditLogs", path: "/audit-logs", headers: []string{"X-Org-Slug", "globex"}},
 	"NotFound/noSuchEntry":        {by: ada, operation: "getAuditLog", path: "/audit-logs/entries/01a20787-24eb-7d5a-9fd1-000000000000"},
 	"NoSuchApiKey/noSuchKey":      {by: adaToo, operation: "revokeApiKey", path: "/api-keys/0000000000000000"},
+	"NotFound/emptyTrail":         {by: ada, operation: "getAuditLogCheckpoint", path: "/audit-logs/checkpoint"},
 	"Conflict/otherContent": {
 		by: controlPlane, operation: "createAuditLog", path: "/audit-logs",
 		body: `{"id":"01a20787-24eb-7d5a-9fd1-2aabfe228f21","action":"server.updated","resourceType":"server","resourceId":"web-02"}`,
@@ -91,6 +101,15 @@ var provocations = map[string]provocation{
 			execute(t, elsewhere.String(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '"+s.Database.Name+"'")
 		},
 	},
+	"Unavailable/unsigned": {
+		by: ada, operation: "getAuditLogCheckpoint", path: "/audit-logs/checkpoint",
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			post(t, s, controlPlane, "/audit-logs", json.RawMessage(minimal))
+			execute(t, s.Database.SuperuserURL, "UPDATE heads SET root = sha256('another history')")
+		},
+	},
+	"Unavailable/noSigningKey":        {by: ada, operation: "listAuditLogKeys", path: "/audit-logs/keys", start: testkit.NewServiceWithoutKey},
 	"VersionNotSupported/oldProtocol": {by: ada, operation: "exportAuditLogs", path: "/audit-logs/export", http10: true},
 }
 
@@ -122,7 +141,10 @@ func TestEveryProblemExampleHappens(t *testing.T) {
 			}
 			t.Run(key, func(t *testing.T) {
 				s := shared
-				if p.before != nil {
+				switch {
+				case p.start != nil:
+					s = p.start(t)
+				case p.before != nil:
 					s = testkit.NewService(t)
 					p.before(t, s)
 				}

@@ -57,6 +57,10 @@ var story = []step{
 	{by: controlPlane, operation: "createAuditLog", body: "serverResized", answer: "serverResized"},
 	{by: controlPlane, operation: "createAuditLog", body: "serverResized", answer: "serverResized", headers: []string{"Idempotency-Replayed"}},
 	{by: ada, operation: "getAuditLog", answer: "serverResized"},
+	{by: ada, operation: "getAuditLogProof", answer: "serverResized"},
+	{by: ada, operation: "getAuditLogCheckpoint", answer: "newest"},
+	{by: ada, operation: "getAuditLogConsistency", send: "from to", answer: "grown"},
+	{by: ada, operation: "listAuditLogKeys", answer: "one"},
 	{by: ada, operation: "listAuditLogs", send: "page per_page", answer: "firstPage", headers: []string{"Link"}},
 	{by: ada, operation: "listAuditLogs", send: "cursor per_page", answer: "secondPage"},
 	{by: ada, operation: "listAuditLogs", send: "action start_date end_date", answer: "nothingMatches"},
@@ -71,17 +75,22 @@ var story = []step{
 	{by: adaToo, operation: "createApiKey", body: "shop", answer: "shop"},
 	{by: adaToo, operation: "listApiKeys", answer: "one"},
 	{by: adaToo, operation: "revokeApiKey", answer: "revoked"},
+	{by: ada, operation: "exportAuditLogs", send: "resource_type with_proof", answer: "proven", headers: []string{"X-Total-Count"}},
 }
 
 // firstOfBatch is the body of the attempt that the batch's answer says came before it.
 const firstOfBatch = "the first entry of the batch"
 
-// What can't be the same twice is masked, and only this: `createdAt` is the database's
-// clock, which `expiresAt` and `revokedAt` follow; cursors carry the state of a walk; and ids
-// that no example sends are the service's choice, as API keys are. Positions and totals are
-// not masked: the trails are filled beforehand so far that the story's entries get the
-// documented ones. Request ids are sent along.
-var masked = map[string]bool{"createdAt": true, "nextCursor": true, "expiresAt": true, "revokedAt": true, "key": true}
+// What can't be the same twice is masked, and only this: `createdAt` and `signedAt` are the
+// database's clock, which `expiresAt` and `revokedAt` follow; salts are random, and with them
+// is every hash and signature; cursors carry the state of a walk; and ids that no example
+// sends are the service's choice, as API keys are. Positions and totals are not masked: the
+// trails are filled beforehand so far that the story's entries get the documented ones.
+// Request ids are sent along.
+var masked = map[string]bool{
+	"createdAt": true, "signedAt": true, "nextCursor": true, "expiresAt": true, "revokedAt": true, "key": true,
+	"leafHash": true, "salts": true, "proof": true, "hashes": true, "root": true, "checkpoint": true,
+}
 
 const requestID = "01a207ae-05dc-725e-b84d-8dbc74254770"
 
@@ -372,7 +381,7 @@ func (d *document) firstPosition(operation string) int64 {
 // draft is what was sent for a stored entry.
 func draft(stored entry) entry {
 	sent := maps.Clone(stored)
-	for _, given := range []string{"position", "createdAt", "recordedBy"} {
+	for _, given := range []string{"position", "createdAt", "recordedBy", "leafHash"} {
 		delete(sent, given)
 	}
 	return sent

@@ -22,17 +22,32 @@ type sample struct {
 }
 
 var samples = map[string]sample{
-	"listAuditLogs":         {"/audit-logs", "", http.StatusOK},
-	"createAuditLog":        {"/audit-logs", least, http.StatusCreated},
-	"createAuditLogBatch":   {"/audit-logs/batch", `{"items":[` + least + `]}`, http.StatusCreated},
-	"exportAuditLogs":       {"/audit-logs/export", "", http.StatusOK},
-	"getAuditLog":           {"/audit-logs/entries/e-1", "", http.StatusOK},
-	"listResourceAuditLogs": {"/audit-logs/resource/server/web-01", "", http.StatusOK},
-	"listAdminAuditLogs":    {"/admin/audit-logs", "", http.StatusOK},
-	"listApiKeys":           {"/api-keys", "", http.StatusOK},
-	"createApiKey":          {"/api-keys", `{"name":"shop","permissions":["create:audit_logs"]}`, http.StatusCreated},
-	"revokeApiKey":          {"/api-keys/" + sampleKey, "", http.StatusOK},
-	"createAdminAuditLog":   {"/admin/audit-logs", `{"action":"a"}`, http.StatusCreated},
+	"listAuditLogs":          {"/audit-logs", "", http.StatusOK},
+	"createAuditLog":         {"/audit-logs", least, http.StatusCreated},
+	"createAuditLogBatch":    {"/audit-logs/batch", `{"items":[` + least + `]}`, http.StatusCreated},
+	"exportAuditLogs":        {"/audit-logs/export", "", http.StatusOK},
+	"getAuditLog":            {"/audit-logs/entries/e-1", "", http.StatusOK},
+	"getAuditLogProof":       {"/audit-logs/entries/e-1/proof", "", http.StatusOK},
+	"getAuditLogCheckpoint":  {"/audit-logs/checkpoint", "", http.StatusOK},
+	"getAuditLogConsistency": {"/audit-logs/consistency?from=1", "", http.StatusOK},
+	"listAuditLogKeys":       {"/audit-logs/keys", "", http.StatusOK},
+	"listResourceAuditLogs":  {"/audit-logs/resource/server/web-01", "", http.StatusOK},
+	"listAdminAuditLogs":     {"/admin/audit-logs", "", http.StatusOK},
+	"listApiKeys":            {"/api-keys", "", http.StatusOK},
+	"createApiKey":           {"/api-keys", `{"name":"shop","permissions":["create:audit_logs"]}`, http.StatusCreated},
+	"revokeApiKey":           {"/api-keys/" + sampleKey, "", http.StatusOK},
+	"createAdminAuditLog":    {"/admin/audit-logs", `{"action":"a"}`, http.StatusCreated},
+}
+
+// with is a sample's path with a further query.
+func with(path, query string) string {
+	switch {
+	case query == "":
+		return path
+	case strings.Contains(path, "?"):
+		return path + "&" + query
+	}
+	return path + "?" + query
 }
 
 // sampleKey is the key that withKey makes for acme.
@@ -95,8 +110,8 @@ func TestEveryOperationNeedsATrustedToken(t *testing.T) {
 			"an API key":          {"Bearer ocore_0123456789abcdef"},
 		} {
 			// What is wrong beside the token isn't told before it.
-			for _, query := range []string{"", "?nonsense=1&page=-1"} {
-				r, err := http.NewRequestWithContext(t.Context(), method, s.URL+call.path+query, strings.NewReader("not JSON"))
+			for _, query := range []string{"", "nonsense=1&page=-1"} {
+				r, err := http.NewRequestWithContext(t.Context(), method, s.URL+with(call.path, query), strings.NewReader("not JSON"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -153,8 +168,8 @@ func TestEveryOperationNeedsItsOwnPermission(t *testing.T) {
 				continue
 			}
 			// Nothing that was sent is looked at before the permission.
-			for _, query := range []string{"", "?nonsense=1"} {
-				p := send(t, s, as(held), method, call.path+query, call.body).problem(t, http.StatusForbidden)
+			for _, query := range []string{"", "nonsense=1"} {
+				p := send(t, s, as(held), method, with(call.path, query), call.body).problem(t, http.StatusForbidden)
 				if !strings.Contains(*p.Detail, string(needs(o))) {
 					t.Errorf("%s with %q: the detail doesn't name the permission: %s", o.OperationID, held, *p.Detail)
 				}

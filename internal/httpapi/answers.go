@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"ocore.dev/audit/internal/audit"
@@ -23,16 +25,19 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) error {
 }
 
 // nextLink is the target of rel="next", or "" on the last page. It repeats what shapes
-// the page, if it was sent; the cursor carries the filter. None of it needs escaping: a
-// cursor is base64url, a value a number or a format.
-func nextLink(path, cursor, parameter, value string) string {
-	switch {
-	case cursor == "":
+// the page, if it was sent: names and values in turn; the cursor carries the filter. None
+// of it needs escaping: a cursor is base64url, a value a number, a format or a yes.
+func nextLink(path, cursor string, parameters ...string) string {
+	if cursor == "" {
 		return ""
-	case value == "" || value == "0":
-		return "<" + path + "?cursor=" + cursor + `>; rel="next"`
 	}
-	return "<" + path + "?cursor=" + cursor + "&" + parameter + "=" + value + `>; rel="next"`
+	link := "<" + path + "?cursor=" + cursor
+	for pair := range slices.Chunk(parameters, 2) {
+		if value := pair[1]; value != "" && value != "0" {
+			link += "&" + pair[0] + "=" + value
+		}
+	}
+	return link + `>; rel="next"`
 }
 
 func setLink(w http.ResponseWriter, next string) {
@@ -117,7 +122,7 @@ type recordedAnswer struct{ receipt audit.Receipt }
 
 func (a *recordedAnswer) write(w http.ResponseWriter) error {
 	setReplayed(w, a.receipt.Existing)
-	return writeJSON(w, http.StatusCreated, a.receipt.Row.AppendJSON(nil))
+	return writeJSON(w, http.StatusCreated, a.receipt.AppendJSON(nil))
 }
 
 func (a *recordedAnswer) VisitCreateAuditLogResponse(w http.ResponseWriter) error { return a.write(w) }
@@ -135,8 +140,8 @@ func (a *receiptsAnswer) VisitCreateAuditLogBatchResponse(w http.ResponseWriter)
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = fmt.Appendf(body, `{"id":%q,"position":%d,"createdAt":%q,"existing":%t}`,
-			r.ID, r.Row.Position, audit.FormatTime(r.Row.CreatedAt), r.Existing)
+		body = fmt.Appendf(body, `{"id":%q,"position":%d,"createdAt":%q,"leafHash":"%s","existing":%t}`,
+			r.ID, r.Row.Position, audit.FormatTime(r.Row.CreatedAt), base64.StdEncoding.EncodeToString(r.LeafHash), r.Existing)
 		replayed = replayed && r.Existing
 	}
 	setReplayed(w, replayed)

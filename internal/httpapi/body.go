@@ -258,6 +258,8 @@ func takes(s *openapi3.Schema) string {
 		return fmt.Sprintf("takes %d to %d characters that fit %s", s.MinLength, limit(s.MaxLength), s.Pattern)
 	case s.Type.Is(openapi3.TypeString):
 		return fmt.Sprintf("takes a string of %d to %d characters", s.MinLength, limit(s.MaxLength))
+	case s.Type.Is(openapi3.TypeBoolean):
+		return "takes true or false"
 	case s.Type.Is(openapi3.TypeArray):
 		return fmt.Sprintf("takes a list of %d to %d", s.MinItems, limit(s.MaxItems))
 	case s.Type.Is(openapi3.TypeObject):

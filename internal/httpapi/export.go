@@ -23,6 +23,7 @@ type exportForm struct {
 	open        func([]byte) []byte
 	row         func(dst []byte, row audit.Row, first bool) []byte
 	close       func(dst []byte, e *audit.Export) []byte
+	end         string // after everything
 }
 
 var exportForms = map[string]exportForm{
@@ -37,8 +38,9 @@ var exportForms = map[string]exportForm{
 			return row.AppendJSON(dst)
 		},
 		close: func(dst []byte, e *audit.Export) []byte {
-			return append(appendNext(fmt.Appendf(dst, `],"total":%d`, e.Total), e.Next), '}')
+			return appendNext(fmt.Appendf(dst, `],"total":%d`, e.Total), e.Next)
 		},
+		end: "}",
 	},
 	string(api.ExportFormatCsv): {
 		contentType: "text/csv; charset=utf-8",
@@ -55,6 +57,7 @@ type exportAnswer struct {
 	export  *audit.Export
 	first   []audit.Row
 	form    exportForm
+	proof   *exportProof // nil: none was asked for
 	next    string
 }
 
@@ -95,7 +98,14 @@ func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error
 		}
 		rows, buffer = chunk.rows, buffer[:0]
 	}
-	return a.send(w, a.form.close(buffer, a.export))
+	buffer = a.form.close(buffer, a.export)
+	if a.proof != nil {
+		var err error
+		if buffer, err = a.proof.write(a.context, buffer, func(chunk []byte) error { return a.send(w, chunk) }); err != nil {
+			return err
+		}
+	}
+	return a.send(w, append(buffer, a.form.end...))
 }
 
 type readChunk struct {

@@ -171,8 +171,8 @@ func printable(name string) string {
 }
 
 // validateParameters holds path and query against the document. Bounds are on what is
-// meant, so path values are unescaped first. Only what was sent is looked at: everything
-// but path values is optional.
+// meant, so path values are unescaped first. Of a query only what was sent is looked at,
+// and what is required.
 func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string) error {
 	input := &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: pathValues, QueryParams: r.URL.Query(), Route: route, Options: parameterOptions,
@@ -183,7 +183,13 @@ func validateParameters(r *http.Request, route *routers.Route, pathValues map[st
 	for _, reference := range route.Operation.Parameters {
 		p := reference.Value
 		if p.In == openapi3.ParameterInQuery && !input.QueryParams.Has(p.Name) {
+			if p.Required {
+				return audit.BadParameter(p.Name, "%s is required; it %s", p.Name, takes(p.Schema.Value))
+			}
 			continue
+		}
+		if value := input.QueryParams.Get(p.Name); p.Schema.Value.Type.Is(openapi3.TypeBoolean) && value != "true" && value != "false" {
+			return audit.BadParameter(p.Name, "%s %s", p.Name, takes(p.Schema.Value)) // the validator also lets in 1, T and the like
 		}
 		var bad *openapi3filter.RequestError
 		if err := openapi3filter.ValidateParameter(r.Context(), input, p); errors.As(err, &bad) && bad.Parameter != nil {

@@ -6,12 +6,14 @@ import (
 
 	"ocore.dev/audit/gen/api"
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/proof"
 )
 
 // handlers implements the generated server on the domain's services.
 type handlers struct {
 	service *audit.Service
 	keys    *audit.Keys
+	prover  *proof.Prover // nil: nothing can be proved
 }
 
 var _ api.StrictServerInterface = (*handlers)(nil)
@@ -111,18 +113,25 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 	if format == "" {
 		format = string(api.ExportFormatJSON)
 	}
-	export, err := h.service.Export(ctx, c.organization, c.principal, f, text(p.Cursor), format)
-	if err != nil {
+	request := audit.ExportRequest{Filter: f, Cursor: text(p.Cursor), Format: format}
+	answer := &exportAnswer{context: ctx, form: exportForms[format]}
+	if p.WithProof != nil && *p.WithProof {
+		if format == string(api.ExportFormatCsv) {
+			return nil, audit.BadParameter("with_proof", "a CSV doesn't hold values as they were recorded, so it can't be proved; leave out with_proof, or take format=json")
+		}
+		if answer.proof, err = h.newExportProof(c.organization); err != nil {
+			return nil, err
+		}
+		request.Prove = answer.proof.fix
+	}
+	if answer.export, err = h.service.Export(ctx, c.organization, c.principal, request); err != nil {
 		return nil, err
 	}
-	first, err := export.Chunk(ctx) // before the header, so that a failure is still a problem
-	if err != nil {
+	if answer.first, err = answer.export.Chunk(ctx); err != nil { // before the header, so that a failure is still a problem
 		return nil, err
 	}
-	return &exportAnswer{
-		context: ctx, export: export, first: first, form: exportForms[format],
-		next: nextLink(c.path, export.Next, "format", text(p.Format)),
-	}, nil
+	answer.next = nextLink(c.path, answer.export.Next, "format", text(p.Format), "with_proof", flag(p.WithProof))
+	return answer, nil
 }
 
 func draftFrom(n api.NewAuditLog) audit.Draft {
@@ -147,6 +156,14 @@ func text[T ~string](value *T) string {
 		return ""
 	}
 	return string(*value)
+}
+
+// flag is a parameter that says yes or no, as links repeat it.
+func flag(value *bool) string {
+	if value == nil {
+		return ""
+	}
+	return strconv.FormatBool(*value)
 }
 
 func number[T ~int32 | ~int64](value *T) int64 {

@@ -150,7 +150,11 @@ func eachQueryParameter(t testing.TB, do func(path string, p *openapi3.Parameter
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
 		for _, p := range o.Parameters {
 			if p.Value.In == openapi3.ParameterInQuery {
-				do(sampleOf(t, method, path, o).path, p.Value)
+				at := sampleOf(t, method, path, o).path
+				if p.Value.Required {
+					at, _, _ = strings.Cut(at, "?")
+				}
+				do(at, p.Value)
 			}
 		}
 	})
@@ -170,15 +174,19 @@ func TestEmptyParametersAreAbsent(t *testing.T) {
 	seed(t, s, numbered(30)...)
 	post(t, s, grace, "/admin/audit-logs", `{"action":"a"}`)
 	queries := map[string]string{}
-	eachQueryParameter(t, func(path string, p *openapi3.Parameter) { queries[path] += p.Name + "=&" })
+	eachQueryParameter(t, func(path string, p *openapi3.Parameter) {
+		if !p.Required {
+			queries[path] += p.Name + "=&"
+		}
+	})
 	queries["/audit-logs"] = "action=&user_id=&start_date=&end_date=&page=&per_page="
 	for path, query := range queries {
-		without, with := get(t, s, of(path), path), get(t, s, of(path), path+"?"+query)
-		if with.status != http.StatusOK || with.body != without.body || with.header.Get("Link") != without.header.Get("Link") {
-			t.Errorf("%s?%s: %d %s\n%s", path, query, with.status, with.body, without.body)
+		plain, empty := get(t, s, of(path), path), get(t, s, of(path), with(path, query))
+		if empty.status != http.StatusOK || empty.body != plain.body || empty.header.Get("Link") != plain.header.Get("Link") {
+			t.Errorf("%s?%s: %d %s\n%s", path, query, empty.status, empty.body, plain.body)
 		}
 	}
-	if len(queries) != 4 {
+	if len(queries) != 5 {
 		t.Errorf("operations with parameters: %v", queries)
 	}
 }
@@ -188,7 +196,7 @@ func TestParametersThatCannotBeHeldAreRefusedByName(t *testing.T) {
 	s := testkit.NewService(t)
 	refused := func(path, query, parameter, detail string) {
 		t.Helper()
-		p := get(t, s, of(path), path+"?"+query).problem(t, http.StatusBadRequest)
+		p := get(t, s, of(path), with(path, query)).problem(t, http.StatusBadRequest)
 		if p.Parameter == nil || *p.Parameter != parameter || !strings.Contains(*p.Detail, detail) {
 			t.Errorf("%s?%.80s: %+v, want the parameter %s and %q", path, query, p, parameter, detail)
 		}
@@ -213,7 +221,7 @@ func TestParametersThatCannotBeHeldAreRefusedByName(t *testing.T) {
 			for _, value := range []string{over, "-1", "9223372036854775807", "9223372036854775808", "99999999999999999999", "1.0", "1e2", "+1", "%201", "0x1", "one", "null", "%2D0.5"} {
 				refused(path, p.Name+"="+value, p.Name, bound)
 			}
-			if a := get(t, s, of(path), path+"?"+p.Name+"="+bound); a.status != http.StatusOK {
+			if a := get(t, s, of(path), path+"?"+p.Name+"="+bound); a.status != http.StatusOK && !strings.Contains(path, "consistency") { // no trail has such a size
 				t.Errorf("%s: %s=%s: %s", path, p.Name, bound, a.body)
 			}
 		}
@@ -221,13 +229,13 @@ func TestParametersThatCannotBeHeldAreRefusedByName(t *testing.T) {
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
 		sample := sampleOf(t, method, path, o)
 		for _, query := range []string{"nonsense=1", "nonsense=", "nonsense", "nonsense=1&more=2", "nonsense=1&page=-1", "nonsense=1&also=2&and=3&more=4"} {
-			p := send(t, s, of(path), method, sample.path+"?"+query, sample.body).problem(t, http.StatusBadRequest)
+			p := send(t, s, of(path), method, with(sample.path, query), sample.body).problem(t, http.StatusBadRequest)
 			if p.Parameter == nil || *p.Parameter != "nonsense" {
 				t.Errorf("%s %s?%s: %+v", method, path, query, p)
 			}
 		}
 		for _, query := range []string{"page=%zz", "a%=1", "page=1;per_page=2"} {
-			send(t, s, of(path), method, sample.path+"?"+query, sample.body).problem(t, http.StatusBadRequest)
+			send(t, s, of(path), method, with(sample.path, query), sample.body).problem(t, http.StatusBadRequest)
 		}
 	})
 	refused("/audit-logs", "Page=1", "Page", "")

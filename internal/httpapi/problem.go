@@ -19,6 +19,7 @@ var (
 	errMethodNotAllowed = errors.New("method not allowed")
 	errMediaType        = errors.New("unsupported media type")
 	errHTTPVersion      = errors.New("HTTP version not supported")
+	errNoSigningKey     = errors.New("no signing key")
 )
 
 // problemTypes is the URL under which each type of problem is explained.
@@ -53,6 +54,7 @@ var kinds = []kind{
 	{errHTTPVersion, 505, "http-version-not-supported", "HTTP version not supported", "an export needs HTTP/1.1 or later, because over HTTP/1.0 a cut export looks whole; a proxy in between may need to be told (nginx: proxy_http_version 1.1)"},
 	{audit.ErrNotReady, 503, "unavailable", "Unavailable", "requests can't be served yet, or not just now; nothing was stored"},
 	{audit.ErrOverloaded, 503, "unavailable", "Unavailable", "the service is overloaded; nothing was stored, try again shortly"},
+	{errNoSigningKey, 503, "unavailable", "Unavailable", "this service signs nothing, so nothing can be proved; its operators can give it a signing key"},
 	{audit.ErrUnsigned, 503, "unavailable", "Unavailable", "no signed checkpoint covers this yet; try again in a second, and if that goes on tell the service's operators: its trail may be refused"},
 	{audit.ErrUnavailable, 503, "unavailable", "Unavailable", "the database can't be used just now; the outcome of a write is unknown, so send it again with the same ids"},
 }

@@ -112,12 +112,15 @@ func TestWithoutItsDatabaseTheServiceSaysSoAndRecovers(t *testing.T) {
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
 		call := sampleOf(t, method, path, o)
 		a := send(t, s, both, method, call.path, call.body)
+		if o.OperationID == "listAuditLogKeys" && a.status == http.StatusOK {
+			return // keys aren't in the database
+		}
 		if a.problem(t, http.StatusServiceUnavailable); a.header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", o.OperationID)
 		}
 		// What needs no database is decided without it.
 		send(t, s, audit.Principal{}, method, call.path, call.body).problem(t, http.StatusUnauthorized)
-		send(t, s, both, method, call.path+"?nonsense=1", call.body).problem(t, http.StatusBadRequest)
+		send(t, s, both, method, with(call.path, "nonsense=1"), call.body).problem(t, http.StatusBadRequest)
 	})
 	if a := get(t, outside(s), audit.Principal{}, "/healthz"); a.status != http.StatusOK || a.body != `{"status":"ok"}` {
 		t.Errorf("healthz: %d %s", a.status, a.body)

@@ -38,11 +38,12 @@ func New(o Options) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = handleEchoError
-	api.RegisterHandlersWithBaseURL(e, api.NewStrictHandler(&handlers{o.Service, o.Keys}, nil), BasePath)
+	api.RegisterHandlersWithBaseURL(e, api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover}, nil), BasePath)
 	operations := (&gate{document: document, authenticator: o.Authenticator}).wrap(e)
 
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
+	routes.Handle(tilesPath, &tiles{o.Service, o.Prover, o.Authenticator})
 	pages := o.Docs(http.HandlerFunc(refusePage))
 	routes.Handle("/docs", pages)
 	routes.Handle("/docs/", pages)

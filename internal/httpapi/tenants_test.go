@@ -193,7 +193,7 @@ func (op tenantOperation) cells(cursors []walk) []cell {
 
 	// What a query or a body says of organizations counts for nothing.
 	for _, name := range []string{"organization", "organization_id", "organizationId", "org", "org_id", "X-Org-Slug", "tenant"} {
-		all = append(all, across(at("query "+name, eve, op.path+"?"+name+"=acme", status(400, 403))))
+		all = append(all, across(at("query "+name, eve, with(op.path, name+"=acme"), status(400, 403))))
 		if op.body != "" && tenant {
 			c := call("body "+name, eve, status(400))
 			c.body = strings.Replace(op.body, `{"`, `{"`+name+`":"acme","`, 1)
@@ -336,7 +336,7 @@ func (op tenantOperation) blind(t *testing.T, s *testkit.Service) {
 		}
 	}
 	a := op.call(t, s, cell{by: op.owner(), target: op.path, body: op.body})
-	if a.status != op.status || op.method == http.MethodGet && !strings.Contains(a.body, `"e-1"`) {
+	if a.status != op.status || op.method == http.MethodGet && !strings.Contains(a.body, `"e-1"`) && !strings.Contains(a.body, "trails/acme") {
 		t.Errorf("%s shows acme: %d %.300s", op.o.OperationID, a.status, a.body)
 	}
 	wrong := op.call(t, s, cell{by: ada, target: op.path, body: op.body, headers: http.Header{"X-Org-Slug": {"globex"}}})

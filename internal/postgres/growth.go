@@ -20,7 +20,7 @@ type growth struct {
 	oldSize  int64
 	last     time.Time
 	tree     *merkle.Tree
-	known    map[string]audit.Row // by id, stored before or placed in this transaction
+	known    map[string]audit.Receipt // by id, stored before or placed in this transaction
 	entries  db.EntryInsertManyParams
 	entryIDs []string
 	folded   []string
@@ -44,9 +44,9 @@ func (g *growth) place(head db.HeadLockRow, known []db.EntryKnownRow) (err error
 	if g.tree, err = merkle.Open(head.Size, head.Frontier); err != nil {
 		return err
 	}
-	g.known = make(map[string]audit.Row, len(known))
+	g.known = make(map[string]audit.Receipt, len(known))
 	for _, k := range known {
-		g.known[k.ID] = audit.Row{Position: k.Position, CreatedAt: k.CreatedAt, Text: k.Entry}
+		g.known[k.ID] = audit.Receipt{ID: k.ID, Row: audit.Row{Position: k.Position, CreatedAt: k.CreatedAt, Text: k.Entry}, LeafHash: k.LeafHash}
 	}
 	g.entries = db.EntryInsertManyParams{Organization: g.organization}
 	g.outcomes, g.entryIDs, g.folded = nil, nil, nil
@@ -67,7 +67,7 @@ func (g *growth) check(s audit.Submission) error {
 	last := g.last
 	for _, e := range s.Entries {
 		if stored, known := g.known[e.ID]; known {
-			if !e.SameAs(stored) {
+			if !e.SameAs(stored.Row) {
 				return &audit.Rejection{
 					Kind: audit.ErrConflict, ID: e.ID,
 					Detail: fmt.Sprintf("the id %q is another entry's; send the same content again, or a new id", e.ID),
@@ -101,37 +101,37 @@ func (g *growth) add(r *request) ([]audit.Receipt, error) {
 	s := r.submission
 	receipts := make([]audit.Receipt, len(s.Entries))
 	for i, e := range s.Entries {
-		row, known := g.known[e.ID]
+		receipt, known := g.known[e.ID]
 		if !known {
 			var err error
-			if row, err = g.addEntry(s.RecordedBy, e, r.sealed[i]); err != nil {
+			if receipt, err = g.addEntry(s.RecordedBy, e, r.sealed[i]); err != nil {
 				return nil, err
 			}
-			g.known[e.ID] = row
+			g.known[e.ID] = receipt
 		}
 		at, placed := r.placed[e.ID]
-		existing := known && (!placed || at != row.Position)
-		if !existing {
-			r.placed[e.ID] = row.Position
+		receipt.Existing = known && (!placed || at != receipt.Row.Position)
+		if !receipt.Existing {
+			r.placed[e.ID] = receipt.Row.Position
 		}
-		receipts[i] = audit.Receipt{ID: e.ID, Row: row, Existing: existing}
+		receipts[i] = receipt
 	}
 	return receipts, nil
 }
 
-func (g *growth) addEntry(recordedBy string, e audit.Admitted, sealed audit.Sealed) (audit.Row, error) {
+func (g *growth) addEntry(recordedBy string, e audit.Admitted, sealed audit.Sealed) (audit.Receipt, error) {
 	at := later(g.now, g.last)
 	if !e.OriginalTime.IsZero() {
 		at = e.OriginalTime
 		var err error
 		if sealed, err = audit.NewSealed(g.organization, e.Seal(recordedBy, g.now)); err != nil {
-			return audit.Row{}, err
+			return audit.Receipt{}, err
 		}
 	}
 	row := audit.Row{Position: g.tree.Size(), CreatedAt: at, Text: sealed.Text}
 	hash := merkle.LeafHash(sealed.Leaf(at))
 	if err := g.tree.Append(hash); err != nil {
-		return row, err
+		return audit.Receipt{}, err
 	}
 	g.last = at
 	g.entryIDs = append(g.entryIDs, e.ID)
@@ -145,7 +145,7 @@ func (g *growth) addEntry(recordedBy string, e audit.Admitted, sealed audit.Seal
 	g.entries.Entries = append(g.entries.Entries, string(row.Text))
 	g.entries.Salts = append(g.entries.Salts, sealed.Salts)
 	g.entries.LeafHashes = append(g.entries.LeafHashes, hash)
-	return row, nil
+	return audit.Receipt{ID: e.ID, Row: row, LeafHash: hash}, nil
 }
 
 // write adds the statements that store the growth, if there is any.

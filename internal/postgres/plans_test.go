@@ -140,6 +140,7 @@ var cases = map[string]struct {
 	"PostedValues":          {nil, 150},
 	"TileHashes":            {map[string]string{"first": "33", "length": "4096"}, 20},
 	"EntrySalts":            {nil, 250},
+	"SaltsMany":             {nil, 250},
 	"SaltsByID":             {nil, 12},
 	"CheckpointNewest":      {nil, 6},
 	"HeadState":             {nil, 8},

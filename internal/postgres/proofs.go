@@ -106,3 +106,19 @@ func (s *Store) RowsWithSalts(ctx context.Context, organization string, position
 	}
 	return rows, salts, complete(organization, rows, positions)
 }
+
+// Salts reads what opens the leaves of entries, in the order of the positions, which descend
+// and must exist.
+func (s *Store) Salts(ctx context.Context, organization string, positions []int64) ([][]byte, error) {
+	var p pipeline
+	p.in(ctx, organization)
+	read := many(&p, queries.SaltsMany(ctx, &p, []db.SaltsManyParams{{Organization: organization, Positions: positions}}).Query)
+	if err := p.run(ctx, s.reads); err != nil {
+		return nil, translate("read salts", err)
+	}
+	rows, salts := make([]audit.Row, len(*read)), make([][]byte, len(*read))
+	for i, r := range *read {
+		rows[i].Position, salts[i] = r.Position, r.Salts
+	}
+	return salts, complete(organization, rows, positions)
+}

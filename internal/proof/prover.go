@@ -27,6 +27,8 @@ type Trees interface {
 	// RowsWithSalts reads entries and what opens their leaves, in the order of the positions,
 	// which descend and must exist.
 	RowsWithSalts(ctx context.Context, organization string, positions []int64) ([]audit.Row, [][]byte, error)
+	// Salts reads only what opens the leaves.
+	Salts(ctx context.Context, organization string, positions []int64) ([][]byte, error)
 }
 
 // Prover makes proofs of what is signed. Where a proof needs a checkpoint that there isn't
@@ -44,10 +46,13 @@ func NewProver(trees Trees, keys *SigningKeys, signer *Signer) *Prover {
 	return &Prover{trees: trees, keys: keys, signer: signer, patient: 3 * time.Second}
 }
 
-// Verifiers are the keys that verify an organization's checkpoints.
-func (p *Prover) Verifiers(organization string) ([]string, error) {
-	return p.keys.Verifiers(organization)
+// Keys are what verifies an organization's checkpoints: first the keys that sign.
+func (p *Prover) Keys(organization string) ([]VerifierKey, error) {
+	return p.keys.VerifierKeys(organization)
 }
+
+// Origin names an organization's trail.
+func (p *Prover) Origin(organization string) string { return p.keys.Origin(organization) }
 
 // Checkpoint is the newest checkpoint, of the trail as it is now where this instance can
 // sign. It fails with [audit.ErrNotFound] for an empty trail, and with [audit.ErrUnsigned].
@@ -193,7 +198,7 @@ func (p *Prover) Bundle(
 	salts func([]byte) error, hashes func([]byte) error,
 ) error {
 	for chunk := range slices.Chunk(positions, saltsChunk) {
-		_, read, err := p.trees.RowsWithSalts(ctx, organization, chunk)
+		read, err := p.trees.Salts(ctx, organization, chunk)
 		if err != nil {
 			return err
 		}
@@ -235,7 +240,11 @@ func (p *Prover) Tile(ctx context.Context, organization string, id merkle.TileID
 	return tiles[0], nil
 }
 
-// Leaves are the leaves of a tile of the lowest level, from its first one.
+// leavesChunk is how many entries are read at once to make their leaves: they may be large.
+const leavesChunk = 32
+
+// Leaves are the leaves of a tile of the lowest level, or its first width ones.
+// [audit.ErrNotFound] when the newest checkpoint's tree doesn't have so many.
 func (p *Prover) Leaves(ctx context.Context, organization string, index, width int64) ([][]byte, error) {
 	newest, _, err := p.trees.Signed(ctx, organization)
 	if err != nil {
@@ -245,17 +254,29 @@ func (p *Prover) Leaves(ctx context.Context, organization string, index, width i
 	if first+width > newest.Size {
 		return nil, audit.ErrNotFound
 	}
-	positions := make([]int64, width)
-	for i := range positions {
-		positions[i] = first + width - 1 - int64(i)
+	leaves := make([][]byte, 0, width)
+	for from := int64(0); from < width; from += leavesChunk {
+		part, err := p.leaves(ctx, organization, first+from, first+min(from+leavesChunk, width))
+		if err != nil {
+			return nil, err
+		}
+		leaves = append(leaves, part...)
+	}
+	return leaves, nil
+}
+
+func (p *Prover) leaves(ctx context.Context, organization string, low, high int64) ([][]byte, error) {
+	var positions []int64
+	for position := high - 1; position >= low; position-- {
+		positions = append(positions, position)
 	}
 	rows, salts, err := p.trees.RowsWithSalts(ctx, organization, positions)
 	if err != nil {
 		return nil, err
 	}
-	leaves := make([][]byte, width)
+	leaves := make([][]byte, len(rows))
 	for i, row := range rows {
-		if leaves[width-1-int64(i)], err = audit.Leaf(organization, row.CreatedAt, row.Text, salts[i]); err != nil {
+		if leaves[len(rows)-1-i], err = audit.Leaf(organization, row.CreatedAt, row.Text, salts[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -109,6 +109,24 @@ func (k *SigningKeys) Verifiers(organization string) ([]string, error) {
 	return keys, nil
 }
 
+// VerifierKey is one of the keys that verify a trail's checkpoints.
+type VerifierKey struct {
+	Origin  string
+	Key     string // in the form that [ParseKeys] reads
+	Public  ed25519.PublicKey
+	Signing bool // it signs new checkpoints here; otherwise it signed before, or signs elsewhere
+}
+
+// VerifierKeys are the keys of an organization's trail, those that sign first.
+func (k *SigningKeys) VerifierKeys(organization string) ([]VerifierKey, error) {
+	texts, err := k.Verifiers(organization)
+	keys := make([]VerifierKey, len(texts))
+	for i, text := range texts {
+		keys[i] = VerifierKey{k.Origin(organization), text, k.public[i], i < len(k.signers)}
+	}
+	return keys, err
+}
+
 // Keys are what verifies an organization's checkpoints.
 func (k *SigningKeys) Keys(organization string) (Keys, error) {
 	keys, err := k.Verifiers(organization)

@@ -44,11 +44,7 @@ func NewService(tb testing.TB) *Service {
 // ServeDatabase starts a service, perhaps one more, over a database.
 func ServeDatabase(tb testing.TB, database Database) *Service {
 	tb.Helper()
-	verifier, err := auth.NewVerifier([]auth.Issuer{{Issuer: issuer, Algorithms: []string{"HS256"}, Secret: secret}}, time.Now)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return ServeTrusting(tb, database, verifier, slog.New(slog.DiscardHandler))
+	return ServeTrusting(tb, database, newVerifier(tb), slog.New(slog.DiscardHandler))
 }
 
 // ServeTrusting starts a service that trusts whom verifier trusts, and logs.
@@ -56,10 +52,31 @@ func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, lo
 	tb.Helper()
 	store := NewStore(tb, database)
 	signing, signer := newSigner(tb, database, log)
-	trails := audit.NewService(store)
-	keys := audit.NewKeys(store, trails)
+	return serve(tb, &Service{Database: database, Store: store, Keys: signing}, proof.NewProver(store, signing, signer), verifier, log)
+}
+
+// NewServiceWithoutKey starts a service that can't sign or prove anything.
+func NewServiceWithoutKey(tb testing.TB) *Service {
+	tb.Helper()
+	database := NewDatabase(tb)
+	return serve(tb, &Service{Database: database, Store: NewStore(tb, database)}, nil, newVerifier(tb), slog.New(slog.DiscardHandler))
+}
+
+func newVerifier(tb testing.TB) *auth.Verifier {
+	tb.Helper()
+	verifier, err := auth.NewVerifier([]auth.Issuer{{Issuer: issuer, Algorithms: []string{"HS256"}, Secret: secret}}, time.Now)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return verifier
+}
+
+func serve(tb testing.TB, s *Service, prover *proof.Prover, verifier *auth.Verifier, log *slog.Logger) *Service {
+	tb.Helper()
+	trails := audit.NewService(s.Store)
+	keys := audit.NewKeys(s.Store, trails)
 	handler, err := httpapi.New(httpapi.Options{
-		Service: trails, Keys: keys, Prover: proof.NewProver(store, signing, signer), Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: store.Ready, Docs: docs.Handler, Log: log,
+		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: s.Store.Ready, Docs: docs.Handler, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -68,7 +85,7 @@ func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, lo
 	server.Config = httpapi.NewServer(handler, log)
 	server.Start()
 	tb.Cleanup(server.Close)
-	s := &Service{Database: database, Store: store, Keys: signing, URL: server.URL + httpapi.BasePath, checker: newChecker(tb)}
+	s.URL, s.checker = server.URL+httpapi.BasePath, newChecker(tb)
 	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
 	return s
 }
@@ -79,7 +96,7 @@ var signingKey = ed25519.NewKeyFromSeed([]byte("a signing key of the tests alone
 // newSigner signs when a checkpoint is asked for.
 func newSigner(tb testing.TB, database Database, log *slog.Logger) (*proof.SigningKeys, *proof.Signer) {
 	tb.Helper()
-	keys, err := proof.NewSigningKeys("audit.example/trails", []crypto.Signer{signingKey}, nil)
+	keys, err := proof.NewSigningKeys("audit.ocore.dev/trails", []crypto.Signer{signingKey}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -18,13 +18,13 @@ SELECT size, last_created_at, frontier, clock_timestamp()::timestamptz AS now FR
 -- Index: entry_ids_pkey, entries_pkey. A statement of its own after the lock: it sees all
 -- that was committed before the lock was granted. LIMIT keeps each id a look-up: without
 -- statistics the planner would compare all stored ids with all that are sent.
-SELECT i.id, e.position, e.created_at, e.entry
+SELECT i.id, e.position, e.created_at, e.entry, e.leaf_hash
 FROM unnest(@ids::text[]) AS sent (id)
 CROSS JOIN LATERAL (
   SELECT k.id, k.position FROM entry_ids k WHERE k.organization = @organization AND k.id = sent.id LIMIT 1
 ) AS i
 CROSS JOIN LATERAL (
-  SELECT n.position, n.created_at, n.entry FROM entries n WHERE n.organization = @organization AND n.position = i.position LIMIT 1
+  SELECT n.position, n.created_at, n.entry, n.leaf_hash FROM entries n WHERE n.organization = @organization AND n.position = i.position LIMIT 1
 ) AS e;
 
 -- name: EntryInsertMany :batchexec

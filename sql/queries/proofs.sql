@@ -10,6 +10,11 @@ WHERE organization = @organization AND level = @level AND index = @index;
 SELECT position, created_at, entry, salts FROM entries
 WHERE organization = @organization AND position = ANY (@positions::bigint[]) ORDER BY position DESC;
 
+-- name: SaltsMany :batchmany
+-- Newest first. Index: entries_pkey.
+SELECT position, salts FROM entries
+WHERE organization = @organization AND position = ANY (@positions::bigint[]) ORDER BY position DESC;
+
 -- name: SaltsByID :batchmany
 -- Index: entry_ids_pkey, entries_pkey.
 SELECT e.salts

@@ -42,6 +42,7 @@ RARE = [
 ]
 BATCH = "/audit-logs/batch"
 KEYS = "/api-keys"
+PROOFS = ("/audit-logs/checkpoint", "/audit-logs/consistency", "/audit-logs/keys")
 COLUMNS = {"action": "action", "resource_type": "resourceType", "resource_id": "resourceId", "user_id": "userId"}
 SPELLINGS = {4: "Application/JSON", 5: "application/json; charset=UTF-8", 6: 'application/json;charset="utf-8"', 7: "application/json ; x=1"}
 HEAD_BYTES = 32 * 1024  # what the server reads of a request line and headers, at least
@@ -137,6 +138,8 @@ def rule_broken(case, response):
         parameter = json.loads(response.content).get("parameter")
         if parameter == "cursor" and query.get("cursor"):
             return query["cursor"] not in cursors or len(query.keys() - {"cursor", "per_page", "limit"}) > 0
+        if path.endswith("/audit-logs/consistency"):
+            return parameter in ("from", "to") and not provable(response, query)
         return parameter in rules.query_faults(query) or "\0" in path or rules.repeated_ids(path, case.body)
     return response.status_code == 422 and (bool(rules.body_faults(path, case.body)) or too_many_keys(path, response))
 
@@ -144,6 +147,23 @@ def rule_broken(case, response):
 def too_many_keys(path, response):
     """An organization has a bound of good keys, which a run comes to."""
     return path.endswith(KEYS) and "keys that are good" in json.loads(response.content).get("detail", "")
+
+
+def provable(response, query):
+    """Whether the trail has the sizes that a proof of consistency is asked for."""
+    size = size_of(response)
+    return int(query["from"]) <= int(query.get("to") or size) <= size
+
+
+def size_of(response):
+    """The size of the newest checkpoint of the trail that a call concerned."""
+    answer = session.get(f"{os.environ['OCORE_AUDIT_URL']}/api/audit-logs/checkpoint", headers=who(response))
+    assert answer.status_code == 200, answer.text
+    return answer.json()["size"]
+
+
+def who(response):
+    return {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
 
 
 # What must hold
@@ -217,6 +237,9 @@ def absent_is_never_null(ctx, response, case):
     if response.status_code >= 400 or case.path == BATCH or (case.method == "GET" and "entries/" not in case.path):
         assert None not in body.values()
         entries = body.get("items", body.get("logs", []))
+    elif "proof" in body:
+        assert None not in (body | body["salts"]).values()
+        entries = [body["entry"]]
     else:
         entries = [body]
     for entry in entries:
@@ -231,14 +254,25 @@ def reading_twice_gives_the_same(ctx, response, case):
     if response.request.method != "GET" or response.status_code != 200:
         return
     again = session.send(response.request)
-    assert (again.status_code, again.content) == (200, response.content)
+    assert (again.status_code, settled(again.content)) == (200, settled(response.content))
     for name in ("content-type", "link", "x-total-count", "x-truncated", "content-disposition"):
         assert [again.headers.get(name)] == response.headers.get(name, [None]), name
 
 
+def settled(content):
+    """An answer without what changes when the service signs: it may do so at any time."""
+    if b'"checkpoint"' not in content and b'"proof"' not in content:
+        return content
+    answer = json.loads(content)
+    for bundle in [answer, *answer.get("proofs", [])]:
+        for member in ("checkpoint", "proof", "hashes", "signedAt", "size", "root"):
+            bundle.pop(member, None)
+    return answer
+
+
 @schemathesis.check
 def lists_show_exactly_what_matches(ctx, response, case):
-    if response.status_code != 200 or "entries/" in case.path or case.path.startswith(KEYS):
+    if response.status_code != 200 or "entries/" in case.path or case.path.startswith(KEYS) or case.path in PROOFS:
         return
     path, query = sent(response)
     if response.headers["content-type"] != ["application/json"]:
@@ -271,8 +305,7 @@ def follow(response, body, positions):
     """The next page goes on right below this one, and counts as this one did; an export counts what is left."""
     target, relation = response.headers["link"][0].split("; ")
     assert relation == 'rel="next"'
-    headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
-    following = session.get(f"{os.environ['OCORE_AUDIT_URL']}{target.strip('<>')}", headers=headers)
+    following = session.get(f"{os.environ['OCORE_AUDIT_URL']}{target.strip('<>')}", headers=who(response))
     assert following.status_code == 200, following.text
     rest = following.json()
     first = rest.get("logs", rest.get("items"))[0]["position"]
@@ -321,9 +354,26 @@ def what_was_recorded_is_there_and_stays(ctx, response, case):
             assert stored[name] == value, name
     assert resend(response, {**sent_body, "id": stored["id"]}).content == response.content
     if case.path == "/audit-logs" and "view:audit_logs" in PERMISSIONS:
-        headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
-        read = session.get(f"{urlsplit(response.request.url)._replace(query='').geturl()}/entries/{stored['id']}", headers=headers)
-        assert read.content == response.content
+        read = session.get(f"{urlsplit(response.request.url)._replace(query='').geturl()}/entries/{stored['id']}", headers=who(response))
+        assert response.content == read.content[:-1] + b',"leafHash":"%s"}' % stored["leafHash"].encode()
+
+
+@schemathesis.check
+def proofs_hold_what_reading_shows(ctx, response, case):
+    """Whether they verify is shown by the tests of the service and of the verifiers; here, that they are of this and all of this."""
+    if response.status_code != 200 or response.headers["content-type"] != ["application/json"]:
+        return
+    body, (path, query) = json.loads(response.content), sent(response)
+    if case.path.endswith("/proof"):
+        read = session.get(response.request.url.removesuffix("/proof"), headers=who(response))
+        assert response.content.startswith(b'{"entry":' + read.content + b',"salts":{')
+    elif case.path == "/audit-logs/export":
+        assert ("proofs" in body) == (query.get("with_proof") == "true")
+        bundles = body.get("proofs", [])
+        assert "proofs" not in body or sum(b["items"] for b in bundles) == sum(len(b["salts"]) for b in bundles) == len(body["items"])
+    elif case.path == "/audit-logs/consistency":
+        assert body["from"] == int(query["from"]) and body["to"] == int(query.get("to") or body["to"])
+        assert query.get("to") or "checkpoint" in body
 
 
 @schemathesis.check
@@ -339,8 +389,7 @@ def other_organizations_learn_nothing(ctx, response, case):
 
 
 def resend(response, body):
-    headers = {n: v for n, v in response.request.headers.items() if n in ("Authorization", "X-Org-Slug")}
-    again = session.post(response.request.url, json=body, headers=headers)
+    again = session.post(response.request.url, json=body, headers=who(response))
     assert (again.status_code, again.headers.get("Idempotency-Replayed")) == (201, "true"), again.text
     return again
 

@@ -23,7 +23,7 @@ ADMIN_TEXTS = {
     "action": 200, "userId": 512, "userName": 512, "organizationId": 64,
     "ipAddress": 256, "userAgent": 2048,
 }
-ADMIN_RESERVED = {"createdAt", "position", "recordedBy", "importedAt"}
+ADMIN_RESERVED = {"createdAt", "position", "recordedBy", "importedAt", "leafHash"}
 
 _time = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+\- ])(\d\d):(\d\d))", re.ASCII
@@ -58,6 +58,8 @@ def query_faults(query):
     faults = {name for name, value in query.items() if "\0" in value}
     start, end = query.get("start_date", ""), query.get("end_date", "")
     faults |= {name for name in ("start_date", "end_date") if query.get(name) and instant(query[name]) is None}
+    if query.get("with_proof") == "true" and query.get("format") == "csv":
+        faults.add("with_proof")
     if start and end and not faults & {"start_date", "end_date"} and instant(start) > instant(end):
         faults.add("start_date")
     return faults

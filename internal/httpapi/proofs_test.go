@@ -1,0 +1,312 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/proof"
+	"ocore.dev/audit/internal/testkit"
+)
+
+// keysOf are the keys that the service shows.
+func keysOf(t testing.TB, s *testkit.Service) proof.Keys {
+	t.Helper()
+	list := read[struct{ Items []struct{ Key string } }](t, get(t, s, ada, "/audit-logs/keys"), http.StatusOK)
+	var lines []string
+	for _, item := range list.Items {
+		lines = append(lines, item.Key)
+	}
+	keys, err := proof.ParseKeys(lines)
+	if err != nil || keys.Len() == 0 {
+		t.Fatalf("%q: %v", lines, err)
+	}
+	return keys
+}
+
+func TestAnEntryIsProvenAtOnce(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	keys := keysOf(t, s)
+	for n := range 3 {
+		id := fmt.Sprintf("e-%d", n)
+		recorded := post(t, s, ada, "/audit-logs", strings.Replace(whole, "e-1", id, 1))
+		a := get(t, s, ada, "/audit-logs/entries/"+id+"/proof")
+		shown, err := proof.VerifyEntry([]byte(a.body), keys)
+		if err != nil || shown.ID != id || shown.Position != int64(n) || shown.Signed.Size != int64(n+1) {
+			t.Fatalf("%+v, %v: %s", shown, err, a.body)
+		}
+		answer := read[struct{ Entry json.RawMessage }](t, a, http.StatusOK)
+		if entry := get(t, s, ada, "/audit-logs/entries/"+id).body; string(answer.Entry) != entry || entry != withoutLeafHash(t, recorded.body) {
+			t.Errorf("proven %s\nread   %s", answer.Entry, entry)
+		}
+	}
+	// A proof that was given out verifies for ever, and another value never does.
+	first := get(t, s, ada, "/audit-logs/entries/e-0/proof")
+	if shown, err := proof.VerifyEntry([]byte(first.body), keys); err != nil || shown.Signed.Size != 3 {
+		t.Errorf("%+v, %v", shown, err)
+	}
+	if _, err := proof.VerifyEntry([]byte(strings.Replace(first.body, "Lovelace", "Byron", 1)), keys); !errors.Is(err, proof.ErrMismatch) {
+		t.Errorf("altered: %v", err)
+	}
+}
+
+func TestProofsOfWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	for _, path := range []string{"/audit-logs/checkpoint", "/audit-logs/consistency?from=1"} {
+		if p := get(t, s, ada, path).problem(t, http.StatusNotFound); !strings.Contains(*p.Detail, "no entries yet") {
+			t.Errorf("%s: %s", path, *p.Detail)
+		}
+	}
+	post(t, s, ada, "/audit-logs", whole)
+	missing := get(t, s, ada, "/audit-logs/entries/e-2/proof")
+	foreign := get(t, s, testkit.Member("other"), "/audit-logs/entries/e-1/proof")
+	if missing.problem(t, http.StatusNotFound); missing.anonymous() != foreign.anonymous() {
+		t.Errorf("%s\n%s", missing.body, foreign.body)
+	}
+	for path, parameter := range map[string]string{
+		"/audit-logs/consistency": "from", "/audit-logs/consistency?to=1": "from", "/audit-logs/consistency?from=0": "from",
+		"/audit-logs/consistency?from=2": "from", "/audit-logs/consistency?from=2&to=1": "from", "/audit-logs/consistency?from=1&to=2": "to",
+	} {
+		if p := get(t, s, ada, path).problem(t, http.StatusBadRequest); p.Parameter == nil || *p.Parameter != parameter {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+}
+
+// checkpointAnswer is what GET /audit-logs/checkpoint says.
+type checkpointAnswer struct {
+	Origin, Root, SignedAt, Checkpoint string
+	Size                               int64
+}
+
+func TestATrailIsShownToHaveOnlyGrown(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	keys := keysOf(t, s)
+	var checkpoints []checkpointAnswer
+	for range 5 {
+		seed(t, s, numbered(3)...)
+		c := read[checkpointAnswer](t, get(t, s, ada, "/audit-logs/checkpoint"), http.StatusOK)
+		signed, err := keys.Open([]byte(c.Checkpoint))
+		if err != nil || signed.Origin != c.Origin || signed.Size != c.Size || base64.StdEncoding.EncodeToString(signed.Root) != c.Root {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		checkpoints = append(checkpoints, c)
+	}
+	newest := checkpoints[len(checkpoints)-1]
+	for i, from := range checkpoints {
+		for _, to := range checkpoints[i:] {
+			a := get(t, s, ada, fmt.Sprintf("/audit-logs/consistency?from=%d&to=%d", from.Size, to.Size))
+			shown, err := proof.VerifyCheckpoints([]byte(from.Checkpoint), []byte(to.Checkpoint), []byte(a.body), keys)
+			if err != nil || shown.From.Size != from.Size || shown.To.Size != to.Size {
+				t.Errorf("%d to %d: %v: %s", from.Size, to.Size, err, a.body)
+			}
+			if has := strings.Contains(a.body, `"checkpoint"`); has != (to.Size == newest.Size) {
+				t.Errorf("%d to %d has a checkpoint: %t", from.Size, to.Size, has)
+			}
+		}
+		a := get(t, s, ada, fmt.Sprintf("/audit-logs/consistency?from=%d", from.Size))
+		if _, err := proof.VerifyCheckpoints([]byte(from.Checkpoint), nil, []byte(a.body), keys); err != nil {
+			t.Errorf("from %d: %v", from.Size, err)
+		}
+	}
+}
+
+func TestReceiptsHaveTheLeafHashAlsoAgain(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	hashIn := func(a answer) string {
+		return read[struct{ LeafHash string }](t, a, http.StatusCreated).LeafHash
+	}
+	first := post(t, s, ada, "/audit-logs", whole)
+	if again := post(t, s, ada, "/audit-logs", whole); again.body != first.body || again.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%s\n%s", first.body, again.body)
+	}
+	admin := post(t, s, grace, "/admin/audit-logs", `{"id":"a","action":"a"}`)
+	if again := post(t, s, grace, "/admin/audit-logs", `{"id":"a","action":"a"}`); again.body != admin.body {
+		t.Errorf("%s\n%s", admin.body, again.body)
+	}
+	batch := post(t, s, ada, "/audit-logs/batch", `{"items":[`+whole+`,{"id":"e-2","action":"a","resourceType":"t"}]}`)
+	receipts := read[struct{ Items []struct{ LeafHash string } }](t, batch, http.StatusCreated).Items
+	// They are what the tree has.
+	tile(t, s, ada, "/tlog/acme/checkpoint")
+	tile(t, s, grace, "/tlog/_admin/checkpoint")
+	bundle := tile(t, s, ada, "/tlog/acme/tile/0/000.p/2")
+	for i, hash := range []string{hashIn(first), receipts[1].LeafHash} {
+		if got := base64.StdEncoding.EncodeToString([]byte(bundle.body)[i*32 : i*32+32]); got != hash {
+			t.Errorf("leaf %d: receipt %s, tile %s", i, hash, got)
+		}
+	}
+	if receipts[0].LeafHash != hashIn(first) {
+		t.Errorf("%s", batch.body)
+	}
+	if got := base64.StdEncoding.EncodeToString([]byte(tile(t, s, grace, "/tlog/_admin/tile/0/000.p/1").body)); got != hashIn(admin) {
+		t.Errorf("admin: receipt %s, tile %s", hashIn(admin), got)
+	}
+}
+
+func TestExportsProveThemselves(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	keys := keysOf(t, s)
+	verify := func(a answer) proof.Export {
+		t.Helper()
+		if a.status != http.StatusOK {
+			t.Fatal(a.body)
+		}
+		shown, err := proof.VerifyExport(strings.NewReader(a.body), int64(len(a.body)), keys)
+		if err != nil {
+			t.Fatalf("%v: %.300s", err, a.body)
+		}
+		return shown
+	}
+	if a := get(t, s, ada, "/audit-logs/export?with_proof=true"); !strings.HasSuffix(a.body, `"total":0,"proofs":[]}`) {
+		t.Errorf("nothing: %s", a.body)
+	}
+	drafts := numbered(700)
+	for i := range drafts {
+		if i%7 == 0 {
+			drafts[i].Action = "server.deleted"
+		}
+	}
+	seed(t, s, drafts...)
+	if shown := verify(get(t, s, ada, "/audit-logs/export?with_proof=true")); shown.Items != 700 || shown.RunCount != 1 || shown.Checkpoints[0].Size != 700 {
+		t.Errorf("%+v", shown)
+	}
+	some := get(t, s, ada, "/audit-logs/export?format=json&with_proof=true&action=server.deleted")
+	if shown := verify(some); shown.Items != 100 || shown.RunCount != 100 {
+		t.Errorf("%+v", shown)
+	}
+	altered := strings.Replace(some.body, `"srv-350"`, `"srv-351"`, 1)
+	if _, err := proof.VerifyExport(strings.NewReader(altered), int64(len(altered)), keys); !errors.Is(err, proof.ErrMismatch) {
+		t.Errorf("altered: %v", err)
+	}
+	// Without it nothing changes, however it is said.
+	plain := get(t, s, ada, "/audit-logs/export?action=server.deleted").body
+	for _, value := range []string{"", "false"} {
+		if a := get(t, s, ada, "/audit-logs/export?action=server.deleted&with_proof="+value); a.body != plain {
+			t.Errorf("with_proof=%s: %.100s", value, a.body)
+		}
+	}
+	if !strings.HasPrefix(some.body, strings.TrimSuffix(plain, "}")+`,"proofs":[{"items":100,`) {
+		t.Error("the entries are others with a proof")
+	}
+	newest := list(t, s, grace, "/admin/audit-logs?action=audit_log.exported&limit=3").Logs
+	if !bytes.Contains(newest[2], []byte(`"format":"json","count":100`)) || bytes.Contains(newest[2], []byte("withProof")) {
+		t.Errorf("recorded %s", newest[2])
+	}
+	for _, refused := range []string{"with_proof=true&format=csv", "with_proof=1", "with_proof=True", "with_proof=yes"} {
+		if p := get(t, s, ada, "/audit-logs/export?"+refused).problem(t, http.StatusBadRequest); p.Parameter == nil || *p.Parameter != "with_proof" {
+			t.Errorf("%s: %+v", refused, p)
+		}
+	}
+	if total := list(t, s, grace, "/admin/audit-logs?action=audit_log.exported").Total; total != 6 {
+		t.Errorf("%d exports are recorded", total)
+	}
+}
+
+func TestACutExportGoesOnWithProofs(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	keys := keysOf(t, s)
+	seed(t, s, numbered(audit.MaxExport+300)...)
+	first := get(t, s, ada, "/audit-logs/export?with_proof=true")
+	seed(t, s, numbered(5)...)
+	rest, more := next(t, s, ada, first)
+	if link := first.header.Get("Link"); !more || !strings.Contains(link, "with_proof=true") {
+		t.Fatalf("Link: %s", link)
+	}
+	for items, a := range map[int64]answer{audit.MaxExport: first, 300: rest} {
+		shown, err := proof.VerifyExport(strings.NewReader(a.body), int64(len(a.body)), keys)
+		if err != nil || shown.Items != items || shown.RunCount != 1 {
+			t.Errorf("%+v, %v", shown, err)
+		}
+	}
+	if shown := read[page](t, rest, http.StatusOK); shown.NextCursor != "" || rest.header.Get("Link") != "" {
+		t.Errorf("it doesn't end: %v", rest.header)
+	}
+}
+
+// A trail that contradicts what was signed of it is read as before, and proven no more.
+func TestNothingIsProvenOfATrailThatWasTamperedWith(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	post(t, s, ada, "/audit-logs", whole)
+	signed := get(t, s, ada, "/audit-logs/entries/e-1/proof")
+	seed(t, s, numbered(1)...)
+	super := testkit.Connect(t, s.Database.SuperuserURL)
+	if _, err := super.Exec(t.Context(), "UPDATE heads SET root = sha256('x') WHERE organization = 'acme'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/audit-logs/checkpoint", "/audit-logs/consistency?from=1", "/audit-logs/export?with_proof=true"} {
+		if a := get(t, s, ada, path); a.header.Get("Retry-After") == "" || a.header.Get("X-Total-Count") != "" {
+			t.Errorf("%s: %v", path, a.header)
+		} else if p := a.problem(t, http.StatusServiceUnavailable); !strings.Contains(*p.Detail, "no signed checkpoint") {
+			t.Errorf("%s: %s", path, *p.Detail)
+		}
+	}
+	if total := list(t, s, grace, "/admin/audit-logs?action=audit_log.exported").Total; total != 0 {
+		t.Errorf("%d exports that weren't are recorded", total)
+	}
+	if p := list(t, s, ada, "/audit-logs/export"); p.Total != 2 {
+		t.Errorf("reading: %+v", p)
+	}
+	if _, err := proof.VerifyEntry([]byte(signed.body), keysOf(t, s)); err != nil {
+		t.Errorf("what was given out: %v", err)
+	}
+}
+
+func TestWithoutASigningKeyNothingIsProven(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewServiceWithoutKey(t)
+	post(t, s, ada, "/audit-logs", whole)
+	for _, path := range []string{
+		"/audit-logs/entries/e-1/proof", "/audit-logs/checkpoint", "/audit-logs/consistency?from=1", "/audit-logs/keys", "/audit-logs/export?with_proof=true",
+	} {
+		if p := get(t, s, ada, path).problem(t, http.StatusServiceUnavailable); !strings.Contains(*p.Detail, "signing key") {
+			t.Errorf("%s: %s", path, *p.Detail)
+		}
+	}
+	if p := tile(t, s, ada, "/tlog/acme/checkpoint").problem(t, http.StatusServiceUnavailable); !strings.Contains(*p.Detail, "signing key") {
+		t.Errorf("tlog: %s", *p.Detail)
+	}
+	if a := get(t, s, ada, "/audit-logs/export"); a.status != http.StatusOK {
+		t.Errorf("a plain export: %s", a.body)
+	}
+}
+
+func TestKeysAreShown(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	type key struct {
+		Origin, Key, PublicKey, Algorithm string
+		Signing                           bool
+	}
+	list := read[struct{ Items []key }](t, get(t, s, ada, "/audit-logs/keys"), http.StatusOK)
+	want, err := s.Keys.Verifiers("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, key := range list.Items {
+		shown = append(shown, key.Key)
+		public, err := base64.StdEncoding.DecodeString(key.PublicKey)
+		encoded := strings.SplitN(key.Key, "+", 3)[2]
+		if err != nil || len(public) != 32 || base64.StdEncoding.EncodeToString(append([]byte{1}, public...)) != encoded ||
+			key.Origin != "audit.ocore.dev/trails/acme" || key.Algorithm != "Ed25519" || !key.Signing {
+			t.Errorf("%+v", key)
+		}
+	}
+	if !slices.Equal(shown, want) {
+		t.Errorf("%q, want %q", shown, want)
+	}
+}

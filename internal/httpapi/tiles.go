@@ -1,0 +1,190 @@
+package httpapi
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/merkle"
+	"ocore.dev/audit/internal/proof"
+)
+
+// tilesPath is where each trail's tree is served as c2sp.org/tlog-tiles defines it. Its paths
+// hold slashes, so they are no operations of the document; tokens, permissions and problems
+// are the same.
+const tilesPath = "/tlog/"
+
+// tiles serves trees to tools that make proofs of their own.
+type tiles struct {
+	service       *audit.Service
+	prover        *proof.Prover // nil: nothing is signed
+	authenticator Authenticator
+}
+
+func (s *tiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refuseMethod(w, r)
+		return
+	}
+	if err := s.serve(w, r); err != nil {
+		writeProblem(w, r, err)
+	}
+}
+
+// serve answers, or returns an error before it has. What isn't there and what is another
+// organization's are the same error.
+func (s *tiles) serve(w http.ResponseWriter, r *http.Request) error {
+	organization, name, whole := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), tilesPath), "/")
+	c := callOf(r.Context())
+	c.operation = "getTile"
+	var err error
+	if c.principal, err = s.authenticator.Authenticate(r.Context(), r.Header.Values("Authorization")); err != nil {
+		return err
+	}
+	if err := mayRead(c.principal, organization, r.Header.Values("X-Org-Slug")); err != nil {
+		return err
+	}
+	c.organization = organization
+	if r.URL.RawQuery != "" {
+		return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the paths of tiles take no parameters"}
+	}
+	if s.prover == nil {
+		return errNoSigningKey
+	}
+	if name == "checkpoint" {
+		return s.checkpoint(w, r, organization)
+	}
+	tile, known := parseTilePath(name)
+	if !whole || !known {
+		return errNoSuchPath
+	}
+	if tile.entries {
+		return s.entries(w, r, organization, tile)
+	}
+	hashes, err := s.prover.Tile(r.Context(), organization, tile.TileID, tile.width)
+	return writeTile(w, tile, hashes, err)
+}
+
+func mayRead(by audit.Principal, organization string, slugs []string) error {
+	need := audit.ViewAuditLogs
+	if organization == audit.AdminOrganization {
+		need = audit.ViewAdminAuditLogs
+	}
+	if !by.Can(need) {
+		return audit.Denied("this path needs the permission " + string(need))
+	}
+	if need == audit.ViewAdminAuditLogs {
+		return nil
+	}
+	if _, err := by.Organization(organization); err != nil || organization == "" {
+		return errNoSuchPath
+	}
+	for _, slug := range slugs {
+		if slug != "" && slug != organization {
+			return audit.Denied("X-Org-Slug names another organization than the path")
+		}
+	}
+	return nil
+}
+
+func (s *tiles) checkpoint(w http.ResponseWriter, r *http.Request, organization string) error {
+	checkpoint, err := s.prover.Checkpoint(r.Context(), organization)
+	if err != nil {
+		return missing(err)
+	}
+	return writeBody(w, "text/plain; charset=utf-8", []byte(checkpoint.Note))
+}
+
+// entries answers an entry bundle: each leaf behind its length.
+func (s *tiles) entries(w http.ResponseWriter, r *http.Request, organization string, tile tilePath) error {
+	leaves, err := s.prover.Leaves(r.Context(), organization, tile.Index, tile.width)
+	if err != nil {
+		return missing(err)
+	}
+	if err := s.service.LeavesRead(r.Context(), organization, callOf(r.Context()).principal, tile.Index*merkle.TileWidth); err != nil {
+		return err
+	}
+	var body []byte
+	for _, leaf := range leaves {
+		body = binary.BigEndian.AppendUint16(body, uint16(len(leaf))) // its plain members are bounded far below
+		body = append(body, leaf...)
+	}
+	return writeTile(w, tile, body, nil)
+}
+
+// missing is the one answer for what isn't there.
+func missing(err error) error {
+	if errors.Is(err, audit.ErrNotFound) {
+		return errNoSuchPath
+	}
+	return err
+}
+
+func writeTile(w http.ResponseWriter, tile tilePath, body []byte, err error) error {
+	if err != nil {
+		return missing(err)
+	}
+	if tile.width == merkle.TileWidth {
+		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
+	}
+	return writeBody(w, "application/octet-stream", body)
+}
+
+// writeBody never fails: a caller who has gone needs no answer.
+func writeBody(w http.ResponseWriter, contentType string, body []byte) error {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+	return nil
+}
+
+// tilePath is what a path below a trail's checkpoint means.
+type tilePath struct {
+	merkle.TileID
+	entries bool  // leaves, not hashes
+	width   int64 // how many of the tile, from its first
+}
+
+var tileForm = regexp.MustCompile(`^tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,4}[0-9]{3})(?:\.p/([0-9]{1,3}))?$`)
+
+// parseTilePath reads the one form that a tile's path has.
+func parseTilePath(path string) (tilePath, bool) {
+	parts := tileForm.FindStringSubmatch(path)
+	if parts == nil {
+		return tilePath{}, false
+	}
+	tile := tilePath{width: merkle.TileWidth}
+	if tile.entries = parts[1] == "entries"; !tile.entries {
+		tile.Level, _ = strconv.Atoi(parts[1])
+	}
+	tile.Index, _ = strconv.ParseInt(strings.NewReplacer("x", "", "/", "").Replace(parts[2]), 10, 64)
+	if parts[3] != "" {
+		tile.width, _ = strconv.ParseInt(parts[3], 10, 64)
+		if tile.width == 0 || tile.width >= merkle.TileWidth {
+			return tilePath{}, false
+		}
+	}
+	return tile, tile.Level < 8 && tile.String() == path
+}
+
+// String is the path.
+func (t tilePath) String() string {
+	level := "entries"
+	if !t.entries {
+		level = strconv.Itoa(t.Level)
+	}
+	index := fmt.Sprintf("%03d", t.Index%1000)
+	for rest := t.Index / 1000; rest > 0; rest /= 1000 {
+		index = fmt.Sprintf("x%03d/", rest%1000) + index
+	}
+	path := "tile/" + level + "/" + index
+	if t.width < merkle.TileWidth {
+		path += fmt.Sprintf(".p/%d", t.width)
+	}
+	return path
+}
