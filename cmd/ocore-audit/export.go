@@ -23,8 +23,12 @@ func newExport() *cobra.Command {
 		Short: "Take a whole trail, or what a filter matches, out of a running service",
 		Long: `Take what a filter matches out of a running service, newest first, as one JSON or CSV
 document. It follows the service's exports of at most 10,000 entries to the end; each is
-recorded in the platform's admin trail. A file is complete or isn't there.`,
+recorded in the platform's admin trail. A file is complete or isn't there.
+
+With --with-proof the document also has what proves every entry of it, to anybody who has
+the trail's keys: "ocore-audit verify export" checks it without the service.`,
 		Example: `  ocore-audit export --output trail.json
+  ocore-audit export --with-proof --output trail.json
   ocore-audit export --format csv --action server.deleted --start-date 2026-11-01T00:00:00Z`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return flags.run(c.Context(), c.OutOrStdout()) },
@@ -42,17 +46,22 @@ recorded in the platform's admin trail. A file is complete or isn't there.`,
 	f.StringVar(&flags.userID, "user-id", "", "only this user id")
 	f.StringVar(&flags.start, "start-date", "", "first time, RFC 3339, inclusive")
 	f.StringVar(&flags.end, "end-date", "", "last time, RFC 3339, inclusive")
+	f.BoolVar(&flags.withProof, "with-proof", false, "with what proves every entry, for \"ocore-audit verify export\"; json only")
 	return c
 }
 
 type exportFlags struct {
 	url, token, dataDir, organization, format, output    string
 	action, resourceType, resourceID, userID, start, end string
+	withProof                                            bool
 }
 
 func (e *exportFlags) run(ctx context.Context, stdout io.Writer) error {
 	if format := trail.Format(e.format); !format.Valid() {
 		return usage("--format takes json or csv, not %q", e.format)
+	}
+	if e.withProof && e.format != string(trail.JSON) {
+		return usage("--with-proof takes --format json: a CSV doesn't hold values as they were recorded")
 	}
 	filter, err := e.filter()
 	if err != nil {
@@ -62,7 +71,12 @@ func (e *exportFlags) run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	write := func(to io.Writer) error { return service.ExportAll(ctx, filter, trail.Format(e.format), to) }
+	write := func(to io.Writer) error {
+		if e.withProof {
+			return service.ExportAllWithProof(ctx, filter, to)
+		}
+		return service.ExportAll(ctx, filter, trail.Format(e.format), to)
+	}
 	if e.output == "" {
 		return write(stdout)
 	}

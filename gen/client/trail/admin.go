@@ -45,6 +45,7 @@ type AdminAuditLog struct {
 	CreatedAt      time.Time
 	Position       int64
 	RecordedBy     string
+	LeafHash       string // in the answer to recording alone
 
 	Others map[string]json.RawMessage // the members of its author's own, each the very text that was sent
 }
@@ -59,7 +60,7 @@ func (a *AdminAuditLog) UnmarshalJSON(text []byte) error {
 	for name, into := range map[string]any{
 		"id": &a.ID, "action": &a.Action, "userId": &a.UserID, "userName": &a.UserName, "organizationId": &a.OrganizationID,
 		"details": &a.Details, "ipAddress": &a.IPAddress, "userAgent": &a.UserAgent,
-		"createdAt": &a.CreatedAt, "position": &a.Position, "recordedBy": &a.RecordedBy,
+		"createdAt": &a.CreatedAt, "position": &a.Position, "recordedBy": &a.RecordedBy, "leafHash": &a.LeafHash,
 	} {
 		if member, has := a.Others[name]; has {
 			if err := json.Unmarshal(member, into); err != nil {

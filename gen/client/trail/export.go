@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strconv"
 
@@ -41,11 +42,24 @@ type Export struct {
 // time-out concern its beginning; ctx holds to its end. Each attempt may leave a record in the
 // platform's admin trail.
 func (c *Client) Export(ctx context.Context, f Filter, format Format) (*Export, error) {
-	return c.export(ctx, &client.ExportAuditLogsParams{
+	return c.export(ctx, exportParams(f, format))
+}
+
+// ExportWithProof is Export in JSON, with what proves every entry of it to whoever has the keys
+// ("ocore-audit verify export", docs/format.md). Where the service can't prove, it is an
+// [ErrUnavailable].
+func (c *Client) ExportWithProof(ctx context.Context, f Filter) (*Export, error) {
+	p := exportParams(f, JSON)
+	p.WithProof = optional(true)
+	return c.export(ctx, p)
+}
+
+func exportParams(f Filter, format Format) *client.ExportAuditLogsParams {
+	return &client.ExportAuditLogsParams{
 		Format: &format, ResourceType: optional(f.ResourceType), ResourceID: optional(f.ResourceID),
 		Action: optional(f.Action), UserID: optional(f.UserID),
 		StartDate: optional(moment(f.Start)), EndDate: optional(moment(f.End)),
-	})
+	}
 }
 
 func (c *Client) export(ctx context.Context, p *client.ExportAuditLogsParams) (*Export, error) {
@@ -90,14 +104,33 @@ func (c *Client) ExportAll(ctx context.Context, f Filter, format Format, to io.W
 	if err != nil {
 		return err
 	}
-	export, err := c.Export(ctx, f, format)
+	return c.exportAll(ctx, exportParams(f, format), all, out)
+}
+
+// ExportAllWithProof is ExportAll in JSON, with what proves every entry: a bundle for each part.
+// The bundles wait in a temporary file for the entries, which come first.
+func (c *Client) ExportAllWithProof(ctx context.Context, f Filter, to io.Writer) error {
+	proofs, err := os.CreateTemp("", "ocore-audit-proofs-*")
+	if err != nil {
+		return fmt.Errorf("trail: %w", err)
+	}
+	defer os.Remove(proofs.Name())
+	defer proofs.Close()
+	p := exportParams(f, JSON)
+	p.WithProof = optional(true)
+	out := bufio.NewWriter(to)
+	return c.exportAll(ctx, p, &joinedJSON{out: out, proofs: proofs}, out)
+}
+
+func (c *Client) exportAll(ctx context.Context, p *client.ExportAuditLogsParams, all joined, out *bufio.Writer) error {
+	export, err := c.export(ctx, p)
 	for err == nil {
 		if err = addPart(all, export); err != nil || !export.Truncated {
 			break
 		}
 		var cursor string
 		if cursor, err = nextCursor(export.link); err == nil {
-			export, err = c.export(ctx, &client.ExportAuditLogsParams{Format: &format, Cursor: &cursor})
+			export, err = c.export(ctx, &client.ExportAuditLogsParams{Format: p.Format, WithProof: p.WithProof, Cursor: &cursor})
 		}
 	}
 	if err != nil {
@@ -142,8 +175,10 @@ func newJoined(format Format, out *bufio.Writer) (joined, error) {
 }
 
 type joinedJSON struct {
-	out   *bufio.Writer
-	items int
+	out     *bufio.Writer
+	items   int
+	proofs  *os.File // nil: without
+	bundles int
 }
 
 // add copies the items' bytes as they are.
@@ -170,8 +205,39 @@ func (j *joinedJSON) add(part io.Reader) error {
 			return err
 		}
 	}
+	if j.proofs != nil {
+		if err := j.addBundles(decoder); err != nil {
+			return err
+		}
+	}
 	_, err := io.Copy(io.Discard, io.MultiReader(decoder.Buffered(), part)) // an end that is missing is an error
 	return err
+}
+
+// addBundles puts aside what stands behind the items as their proofs.
+func (j *joinedJSON) addBundles(decoder *json.Decoder) error {
+	for token := json.Token(nil); token != "proofs"; {
+		var err error
+		if token, err = decoder.Token(); err != nil {
+			return fmt.Errorf("it has no proofs: %w", err)
+		}
+	}
+	if _, err := decoder.Token(); err != nil {
+		return err
+	}
+	for decoder.More() {
+		var bundle json.RawMessage
+		if err := decoder.Decode(&bundle); err != nil {
+			return err
+		}
+		if j.bundles++; j.bundles > 1 {
+			bundle = append([]byte(",\n"), bundle...)
+		}
+		if _, err := j.proofs.Write(bundle); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (j *joinedJSON) close() error {
@@ -179,7 +245,29 @@ func (j *joinedJSON) close() error {
 	if j.items == 0 {
 		begin = `{"items":[`
 	}
-	_, err := fmt.Fprintf(j.out, "%s\n],\"total\":%d}\n", begin, j.items)
+	if _, err := fmt.Fprintf(j.out, "%s\n],\"total\":%d", begin, j.items); err != nil {
+		return err
+	}
+	if j.proofs != nil {
+		if err := j.writeBundles(); err != nil {
+			return err
+		}
+	}
+	_, err := j.out.WriteString("}\n")
+	return err
+}
+
+func (j *joinedJSON) writeBundles() error {
+	_, err := j.proofs.Seek(0, io.SeekStart)
+	if err != nil {
+		return err
+	}
+	if _, err = j.out.WriteString(`,"proofs":[`); err == nil {
+		_, err = io.Copy(j.out, j.proofs)
+	}
+	if err == nil {
+		_, err = j.out.WriteString("]")
+	}
 	return err
 }
 

@@ -19,6 +19,10 @@ export type AuditLogReceiptList = Schemas["AuditLogReceiptList"];
 export type AdminAuditLog = Schemas["AdminAuditLog"];
 export type NewAdminAuditLog = Schemas["NewAdminAuditLog"];
 export type AdminAuditLogList = Schemas["AdminAuditLogList"];
+export type AuditLogProof = Schemas["AuditLogProof"];
+export type AuditLogCheckpoint = Schemas["AuditLogCheckpoint"];
+export type AuditLogConsistency = Schemas["AuditLogConsistency"];
+export type AuditLogKeyList = Schemas["AuditLogKeyList"];
 export type ExportFormat = Schemas["ExportFormat"];
 export type Problem = Schemas["Problem"];
 export type ProblemFault = Schemas["ProblemFault"];
@@ -28,6 +32,7 @@ export type ListQuery = Query<"listAuditLogs">;
 export type ResourceQuery = Query<"listResourceAuditLogs">;
 export type AdminListQuery = Query<"listAdminAuditLogs">;
 export type ExportQuery = Query<"exportAuditLogs">;
+export type ConsistencyQuery = Query<"getAuditLogConsistency">;
 
 /** A bearer token, or what fetches one: it is asked before each request, so keep the token there until it runs out. */
 export type TokenSource = string | (() => string | Promise<string>);
@@ -94,6 +99,11 @@ export interface Client {
   createAuditLog(entry: NewAuditLog, options?: CallOptions): Promise<AuditLog>;
   createAuditLogBatch(items: NewAuditLog[], options?: CallOptions): Promise<AuditLogReceiptList>;
   getAuditLog(id: string, options?: CallOptions): Promise<AuditLog>;
+  /** To keep a proof as evidence take `http.GET(…, { parseAs: "text" })`: numbers of a parsed one may have lost digits. */
+  getAuditLogProof(id: string, options?: CallOptions): Promise<AuditLogProof>;
+  getAuditLogCheckpoint(options?: CallOptions): Promise<AuditLogCheckpoint>;
+  getAuditLogConsistency(query: ConsistencyQuery, options?: CallOptions): Promise<AuditLogConsistency>;
+  listAuditLogKeys(options?: CallOptions): Promise<AuditLogKeyList>;
   listAuditLogs(query?: ListQuery, options?: CallOptions): Promise<AuditLogList>;
   listResourceAuditLogs(type: string, id: string, query?: ResourceQuery, options?: CallOptions): Promise<AuditLogList>;
   exportAuditLogs(query?: Omit<ExportQuery, "format">, options?: CallOptions): Promise<AuditLogExport>;
@@ -122,6 +132,10 @@ export function createClient(options: Options): Client {
     createAuditLog: async (body, call) => dataOf(await http.POST("/audit-logs", { ...call, body })),
     createAuditLogBatch: async (items, call) => dataOf(await http.POST("/audit-logs/batch", { ...call, body: { items } })),
     getAuditLog: async (id, call) => dataOf(await http.GET("/audit-logs/entries/{id}", { ...call, params: { path: { id } } })),
+    getAuditLogProof: async (id, call) => dataOf(await http.GET("/audit-logs/entries/{id}/proof", { ...call, params: { path: { id } } })),
+    getAuditLogCheckpoint: async (call) => dataOf(await http.GET("/audit-logs/checkpoint", { ...call })),
+    getAuditLogConsistency: async (query, call) => dataOf(await http.GET("/audit-logs/consistency", { ...call, params: { query } })),
+    listAuditLogKeys: async (call) => dataOf(await http.GET("/audit-logs/keys", { ...call })),
     listAuditLogs: async (query = {}, call) => dataOf(await http.GET("/audit-logs", { ...call, params: { query } })),
     listResourceAuditLogs: async (type, id, query = {}, call) =>
       dataOf(await http.GET("/audit-logs/resource/{type}/{id}", { ...call, params: { path: { type, id }, query } })),

@@ -27,8 +27,8 @@ export interface paths {
         put?: never;
         /**
          * Record an entry
-         * @description Stores one entry at the end of the organization's trail and returns it as stored. Who recorded it is taken
-         *     from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
+         * @description Stores one entry at the end of the organization's trail and returns it as stored, with the `leafHash` under which the trail's tree
+         *     has it. Who recorded it is taken from the token. Everything else is only what you send: a missing `ipAddress`, for instance, stays
          *     missing and isn't replaced by the address of the caller.
          *
          *     Sending the same `id` with the same content again returns the stored entry with
@@ -124,6 +124,11 @@ export interface paths {
          *     are empty cells, states are compact JSON. A cell that a spreadsheet would run as a formula gets an
          *     apostrophe in front; take JSON where nothing may be altered.
          *
+         *     With `with_proof=true` a JSON export ends with `proofs`: bundles, each of which shows of the next `items` entries, to anybody who
+         *     has the keys and without asking the service, that every row is unaltered, and that between rows with consecutive positions none is
+         *     missing. Keep the file as it came: entries are verified byte for byte. Beside `format=csv` it is a 400; while what is to be
+         *     exported isn't signed for, or where the service has no signing key, it is a 503.
+         *
          *     The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
          *     when that can't be written there is no export but a 503.
          *
@@ -157,6 +162,118 @@ export interface paths {
          *     Needs the permission `view:audit_logs`.
          */
         get: operations["getAuditLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/entries/{id}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prove one entry
+         * @description Evidence that the entry, with every value in it, stands at its position in the trail that the service signed: the entry
+         *     exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
+         *     signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
+         *
+         *     An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
+         *     the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+         *     nobody has.
+         *
+         *     A query parameter, which this operation has none of, is a 400.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["getAuditLogProof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the newest checkpoint
+         * @description What the service signed last of the organization's trail: how many entries it has, and the root of their tree. It is of the
+         *     trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
+         *     consistency proof whether the trail only grew since, or was changed.
+         *
+         *     A trail without entries has no checkpoint: this is a 404.
+         *
+         *     A query parameter, which this operation has none of, is a 400.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["getAuditLogCheckpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prove that the trail only grew
+         * @description Evidence that the trail with `from` entries is the beginning of the trail with `to`: that of the first `from` none was
+         *     changed, removed, added or moved. Take for `from` the size of a checkpoint that you kept, and for `to` that of a newer one, or
+         *     leave it out for the newest there is.
+         *
+         *     `checkpoint` is there where `to` is the newest checkpoint's size, so always when `to` was left out. For an earlier `to` you
+         *     have the checkpoint yourself: the service gives out the newest alone.
+         *
+         *     A `from` behind `to`, or a `to` behind the newest checkpoint, is a 400. A trail without entries is a 404.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["getAuditLogConsistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the verifier keys
+         * @description The keys that verify the checkpoints of the organization's trail, those first that sign. Verifiers take `key`, a line in the form of C2SP
+         *     signed-note. Get keys by another way as well, for instance on paper: keys from whoever is to be checked prove less.
+         *
+         *     A query parameter, which this operation has none of, is a 400.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["listAuditLogKeys"];
         put?: never;
         post?: never;
         delete?: never;
@@ -217,7 +334,7 @@ export interface paths {
         put?: never;
         /**
          * Record an admin entry
-         * @description Stores one entry at the end of the platform's admin trail and returns it as stored. Members beyond those
+         * @description Stores one entry at the end of the platform's admin trail and returns it as stored, with its `leafHash`. Members beyond those
          *     that `NewAdminAuditLog` names are welcome and come back as they were sent.
          *
          *     Sending the same `id` with the same content again returns the stored entry with
@@ -229,7 +346,7 @@ export interface paths {
          *
          *     These are a 422, with a JSON pointer to each fault (up to 20):
          *
-         *     - one of the members `createdAt`, `position`, `recordedBy` and `importedAt`, which are the service's to set
+         *     - one of the members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash`, which are the service's to set
          *     - a text with more bytes of UTF-8 than the number of characters that the schema allows it
          *     - an object that has the same key twice
          *     - a string with a NUL character or with half of a surrogate pair
@@ -411,6 +528,11 @@ export interface components {
              * @example control-plane
              */
             recordedBy: string;
+            /**
+             * @description The hash of the entry's leaf in the trail's tree, in base64. Only the answer to recording has it: it is no part of the entry, and reading doesn't show it.
+             * @example jNjrn8TRVsaTh/3ZEEWOnRjwrddsTAp4b9h/LPbZJPA=
+             */
+            leafHash?: string;
         };
         /** @description An entry to record. Bounds are stated in characters and hold for the bytes of UTF-8 too. Leave out what you don't know: an empty string or null is a 400. */
         NewAuditLog: {
@@ -508,6 +630,11 @@ export interface components {
              */
             createdAt: string;
             /**
+             * @description The hash of the entry's leaf in the trail's tree, in base64.
+             * @example RqOAvOgUzRd+tmDyJwiHSAHV1jI0rHEsfM6AfMSI0Ro=
+             */
+            leafHash: string;
+            /**
              * @description Whether an earlier request had stored it.
              * @example true
              */
@@ -561,6 +688,192 @@ export interface components {
              * @example ZXhwb3J0LTItb2YtMw
              */
             nextCursor?: string;
+            /** @description With `with_proof`, what proves the entries, in their order: each bundle covers the next of them, together they cover all. No entries need none. */
+            proofs?: components["schemas"]["AuditLogExportProof"][];
+        };
+        /** @description What proves some entries of an export. */
+        AuditLogExportProof: {
+            /**
+             * Format: int32
+             * @description How many entries it covers.
+             * @example 2
+             */
+            items: number;
+            /**
+             * @description The signed checkpoint of the tree that they are in.
+             * @example audit.ocore.dev/trails/acme
+             *     1284
+             *     y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+             *
+             *     — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+             */
+            checkpoint: string;
+            /** @description What opens the leaf of each entry, in the order of the entries. */
+            salts: components["schemas"]["AuditLogSalts"][];
+            /** @description The hashes, in base64, of the tree's parts without any of these entries. */
+            hashes: string[];
+        };
+        /** @description An entry and the proof of it. */
+        AuditLogProof: {
+            entry: components["schemas"]["AuditLog"];
+            salts: components["schemas"]["AuditLogSalts"];
+            /**
+             * @description A C2SP tlog-proof, which ends with a signed checkpoint.
+             * @example c2sp.org/tlog-proof@v1
+             *     index 1283
+             *     wWk2F3Fnx2ww/jtaW8Q7INIgAPPaU+9EfHicu1l0MNw=
+             *     /mjz+GeyuJERnQPzz1LfOHRhov4rvzNX5EvQ9YMyYcA=
+             *     mn8qGQBcaZOJIaO9WBLUTC1Dcw8RcNh9/n6cHjrdXIA=
+             *     XfDpR5H1drdFF4RD0vDJ45r0BgmCZKnHnVcukL1BStQ=
+             *
+             *     audit.ocore.dev/trails/acme
+             *     1284
+             *     y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+             *
+             *     — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+             */
+            proof: string;
+        };
+        /** @description For each member of an entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has. */
+        AuditLogSalts: {
+            /**
+             * @description Opens `userId`.
+             * @example dyqt6YsieyqONnZlITaDYw
+             */
+            userId?: string;
+            /**
+             * @description Opens `userName`.
+             * @example NrU7GEBwUV8JjKUr6S7sbQ
+             */
+            userName?: string;
+            /**
+             * @description Opens `recordedBy`.
+             * @example UleowCRFdlLs4tm7YiKR4A
+             */
+            recordedBy?: string;
+            /**
+             * @description Opens `resourceId`.
+             * @example JFgvyJMq_Bf-Tb2TBgi_Jw
+             */
+            resourceId?: string;
+            /**
+             * @description Opens `resourceName`.
+             * @example F5qD5o87LKrTF53k84J2rA
+             */
+            resourceName?: string;
+            /**
+             * @description Opens `ipAddress`.
+             * @example zZzrja5WHG1GWm625jIKLQ
+             */
+            ipAddress?: string;
+            /**
+             * @description Opens `userAgent`.
+             * @example lx7Ks4ZGmyUXBN7qSvfp-g
+             */
+            userAgent?: string;
+            /**
+             * @description Opens `beforeState`.
+             * @example C6vIHA9quFhp7Xaoz3h57Q
+             */
+            beforeState?: string;
+            /**
+             * @description Opens `afterState`.
+             * @example BBtxBf10dXl3VjQsNQpakQ
+             */
+            afterState?: string;
+        };
+        /** @description What was signed of a trail. */
+        AuditLogCheckpoint: {
+            /**
+             * @description Names the trail, in checkpoints and keys.
+             * @example audit.ocore.dev/trails/acme
+             */
+            origin: string;
+            /**
+             * Format: int64
+             * @description How many entries the trail had.
+             * @example 1284
+             */
+            size: number;
+            /**
+             * @description The root of their tree, in base64.
+             * @example y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+             */
+            root: string;
+            /**
+             * Format: date-time
+             * @description When it was signed, by the service's word alone.
+             * @example 2026-11-23T08:30:27.412076Z
+             */
+            signedAt: string;
+            /**
+             * @description The signed note (C2SP tlog-checkpoint), which verifiers take.
+             * @example audit.ocore.dev/trails/acme
+             *     1284
+             *     y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+             *
+             *     — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+             */
+            checkpoint: string;
+        };
+        /** @description Shows that a trail is the beginning of a later one. */
+        AuditLogConsistency: {
+            /**
+             * Format: int64
+             * @description The older size.
+             * @example 1280
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description The newer size.
+             * @example 1284
+             */
+            to: number;
+            /** @description The consistency proof of RFC 6962, each hash in base64. */
+            hashes: string[];
+            /**
+             * @description The signed checkpoint of the size `to`, where that is the newest; otherwise missing.
+             * @example audit.ocore.dev/trails/acme
+             *     1284
+             *     y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+             *
+             *     — audit.ocore.dev/trails/acme sYi6tUhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+             */
+            checkpoint?: string;
+        };
+        /** @description A key that verifies checkpoints. */
+        AuditLogKey: {
+            /**
+             * @description The trail whose checkpoints it verifies, and the key's name.
+             * @example audit.ocore.dev/trails/acme
+             */
+            origin: string;
+            /**
+             * @description The key in the form of C2SP signed-note.
+             * @example audit.ocore.dev/trails/acme+b188bab5+Ad6oiM1GRGzodyMXpma5BbDhfq+9qs+iqRxlLgS6CLV5
+             */
+            key: string;
+            /**
+             * @description Its 32 bytes in base64.
+             * @example 3qiIzUZEbOh3IxemZrkFsOF+r72qz6KpHGUuBLoItXk=
+             */
+            publicKey: string;
+            /**
+             * @description How it signs; so far always `Ed25519`.
+             * @example Ed25519
+             */
+            algorithm: string;
+            /**
+             * @description Whether new checkpoints are signed by it; otherwise it signed before, or another instance signs.
+             * @example true
+             */
+            signing: boolean;
+        };
+        /** @description The keys of a trail. */
+        AuditLogKeyList: {
+            /** @description The keys, those first that sign. */
+            items: components["schemas"]["AuditLogKey"][];
         };
         /**
          * @description `json` loses nothing; `csv` opens in a spreadsheet.
@@ -632,10 +945,15 @@ export interface components {
              * @example back-office
              */
             recordedBy: string;
+            /**
+             * @description The hash of the entry's leaf in the trail's tree, in base64. Only the answer to recording has it: it is no part of the entry, and reading doesn't show it.
+             * @example tlMmy2qzyElwZrdL+EaLgiAc7qLOEOyku4b9tthX2pI=
+             */
+            leafHash?: string;
         } & {
             [key: string]: unknown;
         };
-        /** @description An admin entry to record, open for members of your own. Bounds are stated in characters and hold for the bytes of UTF-8 too. The members `createdAt`, `position`, `recordedBy` and `importedAt` must not be sent: the service sets them, and they are a 422. */
+        /** @description An admin entry to record, open for members of your own. Bounds are stated in characters and hold for the bytes of UTF-8 too. The members `createdAt`, `position`, `recordedBy`, `importedAt` and `leafHash` must not be sent: the service sets them, and they are a 422. */
         NewAdminAuditLog: {
             /**
              * @description The id to store it under, so that it can be sent again safely; a UUID version 7 is a good choice. Without it the service picks one. `.` and `..` aren't ids.
@@ -914,7 +1232,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The organization has no such entry. */
+        /** @description The organization has no such entry, or none at all. */
         NotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["RequestId"];
@@ -1301,6 +1619,11 @@ export interface operations {
                  */
                 format?: components["schemas"]["ExportFormat"];
                 /**
+                 * @description Whether the export proves itself. Without it, no. JSON only.
+                 * @example true
+                 */
+                with_proof?: boolean;
+                /**
                  * @description Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
                  * @example cGFnZS0yLW9mLTY0Mg
                  */
@@ -1417,6 +1740,158 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getAuditLogProof: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path: {
+                /**
+                 * @description The entry's id, as its emitter or the service chose it.
+                 * @example 01a20787-24eb-7d5a-9fd1-2aabfe228f21
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entry and its proof. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogProof"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getAuditLogCheckpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest checkpoint. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogCheckpoint"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getAuditLogConsistency: {
+        parameters: {
+            query: {
+                /**
+                 * @description The older size, 1 or more.
+                 * @example 1280
+                 */
+                from: number;
+                /**
+                 * @description The newer size. Without it, that of the newest checkpoint.
+                 * @example 1284
+                 */
+                to?: number;
+            };
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogConsistency"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAuditLogKeys: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogKeyList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

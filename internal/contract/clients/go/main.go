@@ -148,6 +148,18 @@ func call(ctx context.Context, c *client.ClientWithResponses, s *step, arguments
 	case "getAuditLog":
 		params := as[client.GetAuditLogParams](arguments)
 		return typed(c.GetAuditLogWithResponse(ctx, id, &params))
+	case "getAuditLogProof":
+		params := as[client.GetAuditLogProofParams](arguments)
+		return typed(c.GetAuditLogProofWithResponse(ctx, id, &params))
+	case "getAuditLogCheckpoint":
+		params := as[client.GetAuditLogCheckpointParams](arguments)
+		return typed(c.GetAuditLogCheckpointWithResponse(ctx, &params))
+	case "getAuditLogConsistency":
+		params := as[client.GetAuditLogConsistencyParams](arguments)
+		return typed(c.GetAuditLogConsistencyWithResponse(ctx, &params))
+	case "listAuditLogKeys":
+		params := as[client.ListAuditLogKeysParams](arguments)
+		return typed(c.ListAuditLogKeysWithResponse(ctx, &params))
 	case "listAuditLogs":
 		params := as[client.ListAuditLogsParams](arguments)
 		return typed(c.ListAuditLogsWithResponse(ctx, &params))

@@ -33,6 +33,7 @@ BODIES: dict[str, tuple[str, Any]] = {
     "createAuditLogBatch": ("new_audit_log_batch", ocore_audit.NewAuditLogBatch),
     "createAdminAuditLog": ("new_admin_audit_log", ocore_audit.NewAdminAuditLog),
 }
+RENAMED = {"from": "var_from"}  # a word of the language
 EXCEPTIONS = {
     400: BadRequestException,
     401: UnauthorizedException,
@@ -100,7 +101,7 @@ def answer(step: dict[str, Any], saved: dict[str, Any]) -> Answer:
 def call(client: ocore_audit.ApiClient, step: dict[str, Any], arguments: dict[str, Any], body: Any) -> Answer:
     operation = step["call"]
     api = ocore_audit.AdminApi(client) if "Admin" in operation else ocore_audit.AuditApi(client)
-    given = {name.lower().replace("-", "_"): value for name, value in arguments.items()}
+    given = {RENAMED.get(name, name.lower().replace("-", "_")): value for name, value in arguments.items()}
     if operation in BODIES:
         name, model = BODIES[operation]
         given[name] = model.from_dict(body)

@@ -114,17 +114,22 @@ public final class Scenario {
     String end = text(given, "end_date");
     Long page = given.has("page") ? given.get("page").asLong() : null;
     Integer perPage = given.has("per_page") ? given.get("per_page").asInt() : null;
+    Boolean withProof = given.has("with_proof") ? given.get("with_proof").asBoolean() : null;
     Integer limit = given.has("limit") ? given.get("limit").asInt() : null;
     return switch (step.get("call").asText()) {
       case "createAuditLog" -> plain(audit.createAuditLogWithHttpInfo(JSON.treeToValue(body, NewAuditLog.class), organization));
       case "createAuditLogBatch" -> plain(audit.createAuditLogBatchWithHttpInfo(JSON.treeToValue(body, NewAuditLogBatch.class), organization));
       case "getAuditLog" -> plain(audit.getAuditLogWithHttpInfo(text(given, "id"), organization));
+      case "getAuditLogProof" -> plain(audit.getAuditLogProofWithHttpInfo(text(given, "id"), organization));
+      case "getAuditLogCheckpoint" -> plain(audit.getAuditLogCheckpointWithHttpInfo(organization));
+      case "getAuditLogConsistency" -> plain(audit.getAuditLogConsistencyWithHttpInfo(size(given, "from"), organization, size(given, "to")));
+      case "listAuditLogKeys" -> plain(audit.listAuditLogKeysWithHttpInfo(organization));
       case "listAuditLogs" -> plain(audit.listAuditLogsWithHttpInfo(organization, page, perPage, cursor, type, id, action, user, start, end));
       case "listResourceAuditLogs" -> plain(audit.listResourceAuditLogsWithHttpInfo(
           text(given, "type"), text(given, "id"), organization, page, perPage, cursor, type, id, action, user, start, end));
       case "exportAuditLogs" -> "csv".equals(text(given, "format"))
           ? exportCsv(client, given)
-          : plain(audit.exportAuditLogsWithHttpInfo(organization, ExportFormat.JSON, cursor, type, id, action, user, start, end, page, perPage));
+          : plain(audit.exportAuditLogsWithHttpInfo(organization, ExportFormat.JSON, withProof, cursor, type, id, action, user, start, end, page, perPage));
       case "createAdminAuditLog" -> plain(admin.createAdminAuditLogWithHttpInfo(JSON.treeToValue(body, NewAdminAuditLog.class)));
       case "listAdminAuditLogs" -> plain(admin.listAdminAuditLogsWithHttpInfo(page, limit, cursor, action, text(given, "search")));
       default -> throw new IllegalArgumentException("no operation " + step.get("call"));
@@ -247,6 +252,10 @@ public final class Scenario {
     Map<String, String> first = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
     headers.forEach((name, values) -> first.put(name, values.get(0)));
     return first;
+  }
+
+  private static Long size(ObjectNode given, String name) {
+    return given.has(name) ? given.get(name).asLong() : null;
   }
 
   private static String text(JsonNode object, String name) {

@@ -2,7 +2,7 @@
  * Plays the scenario of internal/contract through @ocore/audit, in Node and in a browser
  * alike. `call` maps an operation to the client's method; everything else knows no operation.
  */
-import { createClient, ProblemError, type Client, type AdminListQuery, type ExportQuery, type ListQuery, type NewAdminAuditLog, type NewAuditLog } from "@ocore/audit";
+import { createClient, ProblemError, type Client, type AdminListQuery, type ConsistencyQuery, type ExportQuery, type ListQuery, type NewAdminAuditLog, type NewAuditLog } from "@ocore/audit";
 import { parse } from "csv-parse/sync";
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
@@ -88,6 +88,14 @@ async function call(client: Client, step: Step, given: Values, body: Json, heade
       return client.createAuditLogBatch((body as { items: Json }).items as unknown as NewAuditLog[]);
     case "getAuditLog":
       return client.getAuditLog(String(id));
+    case "getAuditLogProof":
+      return client.getAuditLogProof(String(id));
+    case "getAuditLogCheckpoint":
+      return client.getAuditLogCheckpoint();
+    case "getAuditLogConsistency":
+      return client.getAuditLogConsistency(query as unknown as ConsistencyQuery);
+    case "listAuditLogKeys":
+      return client.listAuditLogKeys();
     case "listAuditLogs":
       return client.listAuditLogs(query as ListQuery);
     case "listResourceAuditLogs":
