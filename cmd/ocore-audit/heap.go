@@ -18,7 +18,7 @@ const (
 
 // holdHeap keeps to that rule after each collection, unless the environment sets GOGC.
 func holdHeap() {
-	if os.Getenv("GOGC") == "" {
+	if os.Getenv("GOGC") == "" { //nolint:forbidigo // the Go runtime's own variable, no setting of ours
 		afterCollection()
 	}
 }
