@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -82,6 +83,25 @@ type instance struct {
 	process *exec.Cmd
 	welcome string
 	url     string
+	log     *lockedBuffer
+}
+
+// lockedBuffer is read while a process writes to it.
+type lockedBuffer struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.text.String()
 }
 
 func start(t *testing.T, dir string, args ...string) *instance {
@@ -91,12 +111,12 @@ func start(t *testing.T, dir string, args ...string) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
+	stderr := &lockedBuffer{}
+	c.Stderr = stderr
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &instance{process: c}
+	s := &instance{process: c, log: stderr}
 	t.Cleanup(func() {
 		if c.ProcessState == nil {
 			s.stop(t, syscall.SIGTERM)

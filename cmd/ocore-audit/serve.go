@@ -17,6 +17,7 @@ import (
 	"ocore.dev/audit/internal/auth"
 	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
+	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/proof"
 )
@@ -33,6 +34,7 @@ type serverFlags struct {
 	databaseURL string
 	workerURL   string
 	listen      string
+	metrics     string
 	trust       trustFlags
 	signing     signingFlags
 	log         logFlags
@@ -42,6 +44,7 @@ func (s *serverFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.databaseURL, "database-url", "", "PostgreSQL URL of the serving login")
 	c.Flags().StringVar(&s.workerURL, "worker-database-url", "", "PostgreSQL URL of the worker's login; without it this instance does no background work")
 	c.Flags().StringVar(&s.listen, "listen", "127.0.0.1:8080", "address to serve on")
+	c.Flags().StringVar(&s.metrics, "metrics-listen", "", "address to serve Prometheus metrics and pprof on, to whoever reaches it; without it neither is served")
 	s.trust.add(c)
 	s.signing.add(c)
 	s.log.add(c, "info")
@@ -88,7 +91,10 @@ SIGTERM makes /readyz say no for 2 s, then lets requests finish (at most 20 s); 
 			if err != nil {
 				return err
 			}
-			s := &service{listen: flags.listen, workerURL: flags.workerURL, verifier: verifier, signing: signing, log: log, notice: drainNotice}
+			s := &service{
+				listen: flags.listen, metricsListen: flags.metrics, workerURL: flags.workerURL,
+				verifier: verifier, signing: signing, log: log, notice: drainNotice,
+			}
 			return s.serve(c.Context(), flags.databaseURL)
 		},
 	}
@@ -98,21 +104,27 @@ SIGTERM makes /readyz say no for 2 s, then lets requests finish (at most 20 s); 
 
 // service is one running instance.
 type service struct {
-	listen    string
-	workerURL string // "" for no background work
-	verifier  *auth.Verifier
-	signing   signing
-	log       *slog.Logger
-	notice    time.Duration                               // between saying that it drains and refusing connections
-	prepare   func(context.Context, *audit.Service) error // if set, called before requests are accepted
-	started   func(address string) error                  // if set, called once they are
-	draining  atomic.Bool
+	listen        string
+	metricsListen string // "" for no metrics
+	workerURL     string // "" for no background work
+	verifier      *auth.Verifier
+	signing       signing
+	log           *slog.Logger
+	notice        time.Duration                               // between saying that it drains and refusing connections
+	prepare       func(context.Context, *audit.Service) error // if set, called before requests are accepted
+	started       func(address string) error                  // if set, called once they are
+	draining      atomic.Bool
 }
 
 // serve runs until ctx ends, then drains.
 func (s *service) serve(ctx context.Context, databaseURL string) error {
 	holdHeap()
-	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log})
+	counts, stopCounts, err := s.serveMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopCounts()
+	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log, Metrics: counts})
 	if err != nil {
 		return usage("%s", err)
 	}
@@ -121,7 +133,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	s.signing.warn(s.log)
-	worker, err := s.worker(ctx)
+	worker, err := s.worker(ctx, counts)
 	if err != nil {
 		return err
 	}
@@ -137,6 +149,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	keys := audit.NewKeys(store, trails)
 	handler, err := httpapi.New(httpapi.Options{
 		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(s.verifier, keys, time.Now, s.log, nil), Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
+		Metrics: counts,
 	})
 	if err != nil {
 		return err
@@ -162,12 +175,28 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	}
 }
 
+// serveMetrics serves metrics and profiles, until stop, on a listener of their own.
+func (s *service) serveMetrics(ctx context.Context) (counts *metrics.Metrics, stop func(), err error) {
+	if s.metricsListen == "" {
+		return nil, func() {}, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.metricsListen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (choose another address with --metrics-listen)", err)
+	}
+	counts = metrics.New(version)
+	server := &http.Server{Handler: counts.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }() // ends by stop alone
+	s.log.LogAttrs(ctx, slog.LevelInfo, "serving metrics", slog.String("address", listener.Addr().String()))
+	return counts, func() { _ = server.Close() }, nil
+}
+
 // worker connects as the worker's login; nil when there is none.
-func (s *service) worker(ctx context.Context) (*postgres.Worker, error) {
+func (s *service) worker(ctx context.Context, counts *metrics.Metrics) (*postgres.Worker, error) {
 	if s.workerURL == "" {
 		return nil, nil
 	}
-	worker, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: s.workerURL, Log: s.log})
+	worker, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: s.workerURL, Log: s.log, Metrics: counts})
 	if err != nil {
 		return nil, usage("%s", err)
 	}

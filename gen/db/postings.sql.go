@@ -11,25 +11,30 @@ import (
 
 const trailsToPost = `-- name: TrailsToPost :many
 
-SELECT h.organization FROM heads h LEFT JOIN posting_progress p ON p.organization = h.organization
+SELECT h.organization, (h.size / 16384 - coalesce(p.ranges, 0))::bigint AS missing FROM heads h LEFT JOIN posting_progress p ON p.organization = h.organization
 WHERE h.size >= 16384 * (coalesce(p.ranges, 0) + 1) ORDER BY h.organization
 `
 
+type TrailsToPostRow struct {
+	Organization string
+	Missing      int64
+}
+
 // Building, by the worker.
-// Trails with a range that is whole and not built. Reads every head.
-func (q *Queries) TrailsToPost(ctx context.Context, db DBTX) ([]string, error) {
+// Trails with ranges that are whole and not built, and how many. Reads every head.
+func (q *Queries) TrailsToPost(ctx context.Context, db DBTX) ([]TrailsToPostRow, error) {
 	rows, err := db.Query(ctx, trailsToPost)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []TrailsToPostRow
 	for rows.Next() {
-		var organization string
-		if err := rows.Scan(&organization); err != nil {
+		var i TrailsToPostRow
+		if err := rows.Scan(&i.Organization, &i.Missing); err != nil {
 			return nil, err
 		}
-		items = append(items, organization)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (d *Door) Authenticate(ctx context.Context, authorization []string) (audit.
 	}
 	organization, id, ok := audit.ParseAPIKey(sent)
 	if !ok {
-		return audit.Principal{}, refuse(notValid, "this is not the form of an API key")
+		return audit.Principal{}, refuse(notValid, "malformed", "this is not the form of an API key")
 	}
 	principal, known, era := d.verified.get(sent, d.now())
 	if known {
@@ -69,7 +69,7 @@ func (d *Door) Authenticate(ctx context.Context, authorization []string) (audit.
 	key, err := d.find(ctx, organization, id)
 	switch {
 	case errors.Is(err, audit.ErrNotFound):
-		return audit.Principal{}, refuse(notValid, "there is no such API key")
+		return audit.Principal{}, refuse(notValid, "api_key_unknown", "there is no such API key")
 	case err != nil:
 		return audit.Principal{}, fmt.Errorf("%w: %w", audit.ErrNotReady, err)
 	}
@@ -91,12 +91,12 @@ func (d *Door) judge(ctx context.Context, key audit.APIKey, sent string, era int
 	now, hash := d.now(), audit.HashAPIKey(sent)
 	switch {
 	case subtle.ConstantTimeCompare(hash[:], key.Hash[:]) != 1:
-		return audit.Principal{}, refuse(notValid, "the API key "+key.ID+" has another secret")
+		return audit.Principal{}, refuse(notValid, "api_key_secret", "the API key "+key.ID+" has another secret")
 	case !key.RevokedAt.IsZero():
 		d.noteRevoked(ctx, key, now)
-		return audit.Principal{}, refuse(notValid, "the API key "+key.ID+" is revoked")
+		return audit.Principal{}, refuse(notValid, "api_key_revoked", "the API key "+key.ID+" is revoked")
 	case !now.Before(key.ExpiresAt):
-		return audit.Principal{}, refuse(notValid, "the API key "+key.ID+" has expired")
+		return audit.Principal{}, refuse(notValid, "api_key_expired", "the API key "+key.ID+" has expired")
 	}
 	if now.Sub(key.LastUsedAt) > verifiedTime {
 		if err := d.keys.KeyUsed(ctx, key.Organization, key.ID); err != nil { // the call goes on: it is no reason to lose an entry

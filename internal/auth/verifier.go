@@ -138,10 +138,10 @@ func (v *Verifier) Authenticate(ctx context.Context, authorization []string) (au
 	}
 	principal, err := v.verify(ctx, compact)
 	if errors.Is(err, errNoKeys) {
-		return audit.Principal{}, &refusal{audit.Rejection{Kind: audit.ErrNotReady}, err.Error()}
+		return audit.Principal{}, &refusal{audit.Rejection{Kind: audit.ErrNotReady}, "no_keys", err.Error()}
 	}
 	if err != nil {
-		return audit.Principal{}, refuse(notValid, err.Error())
+		return audit.Principal{}, refuse(notValid, reasonOf(err), err.Error())
 	}
 	return principal, nil
 }
@@ -150,21 +150,21 @@ func (v *Verifier) Authenticate(ctx context.Context, authorization []string) (au
 func bearer(authorization []string) (string, error) {
 	switch len(authorization) {
 	case 0:
-		return "", refuse("there is no token: "+whatToSend, "no Authorization header")
+		return "", refuse("there is no token: "+whatToSend, "no_token", "no Authorization header")
 	case 1:
 	default:
-		return "", refuse("there are several Authorization headers: send one", "more than one Authorization header")
+		return "", refuse("there are several Authorization headers: send one", "several_headers", "more than one Authorization header")
 	}
 	scheme, compact, _ := strings.Cut(authorization[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || compact == "" {
-		return "", refuse("the Authorization header holds no bearer token: "+whatToSend, "no Bearer scheme")
+		return "", refuse("the Authorization header holds no bearer token: "+whatToSend, "no_bearer", "no Bearer scheme")
 	}
 	return compact, nil
 }
 
 func (v *Verifier) verify(ctx context.Context, compact string) (audit.Principal, error) {
 	if len(compact) > maxToken { // before it is even hashed
-		return audit.Principal{}, errTooLong
+		return audit.Principal{}, &failure{"malformed", errTooLong}
 	}
 	now := v.now()
 	principal, known, era := v.verified.get(compact, now)
@@ -173,24 +173,41 @@ func (v *Verifier) verify(ctx context.Context, compact string) (audit.Principal,
 	}
 	t, err := parseToken(compact)
 	if err != nil {
-		return audit.Principal{}, err
+		return audit.Principal{}, &failure{"malformed", err}
 	}
 	issuer, err := v.issuer(t)
 	if err != nil {
-		return audit.Principal{}, err
+		return audit.Principal{}, &failure{"issuer", err}
 	}
 	k, err := issuer.key(ctx, t)
 	if err != nil {
-		return audit.Principal{}, err
+		return audit.Principal{}, &failure{"key", err}
 	}
 	if err := verifySignature(t, k); err != nil {
-		return audit.Principal{}, err
+		return audit.Principal{}, &failure{"signature", err}
 	}
 	principal, err = issuer.principal(t.claims, now)
-	if err == nil {
-		v.verified.put(compact, principal, now, expiry(t.claims), era)
+	if err != nil {
+		return audit.Principal{}, &failure{"claims", err}
 	}
-	return principal, err
+	v.verified.put(compact, principal, now, expiry(t.claims), era)
+	return principal, nil
+}
+
+// failure says at which step a token failed, for counting: malformed, issuer, key,
+// signature or claims.
+type failure struct {
+	step string
+	error
+}
+
+func (f *failure) Unwrap() error { return f.error }
+
+func reasonOf(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.step
+	}
+	return "other"
 }
 
 // issuer finds whom the token names. That choice is not verified yet, and needn't be:
@@ -257,14 +274,20 @@ const (
 type refusal struct {
 	rejection audit.Rejection
 	reason    string
+	why       string
 }
 
-func refuse(detail, reason string) error {
-	return &refusal{audit.Rejection{Kind: audit.ErrUnauthenticated, Detail: detail}, reason}
+func refuse(detail, reason, why string) error {
+	return &refusal{audit.Rejection{Kind: audit.ErrUnauthenticated, Detail: detail}, reason, why}
 }
+
+// Reason is one word of a fixed list, for counting: no_token, several_headers, no_bearer,
+// malformed, issuer, key, signature, claims, api_key_unknown, api_key_secret, api_key_revoked,
+// api_key_expired or other; no_keys where nobody can tell.
+func (r *refusal) Reason() string { return r.reason }
 
 // Error is one line for the log. It holds no byte of the token.
-func (r *refusal) Error() string { return r.rejection.Kind.Error() + ": " + r.reason }
+func (r *refusal) Error() string { return r.rejection.Kind.Error() + ": " + r.why }
 
 // Unwrap gives the part that is safe to show.
 func (r *refusal) Unwrap() error { return &r.rejection }

@@ -10,6 +10,7 @@ import (
 type call struct {
 	requestID    string
 	operation    string
+	route        string // the document's path with the base path, "" for none of it
 	framed       bool   // the answer's end can be told from a cut: HTTP/1.1 and later
 	path         string // as it was sent, escaped: links repeat it
 	principal    audit.Principal

@@ -29,6 +29,7 @@ var document31YAML []byte
 // operation is what the gate needs to know of one operation of the document.
 type operation struct {
 	id         string
+	route      string // its path with the base path, as metrics and traces name it
 	permission audit.Permission
 	platform   bool // concerns the platform's admin trail rather than an organization's
 	query      map[string]bool
@@ -64,6 +65,7 @@ func loadDocument(source []byte) (*document, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
+			known.route = BasePath + path
 			d.operations[o] = known
 		}
 	}

@@ -84,7 +84,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 // identify fills in the call's principal and organization.
 func (g *gate) identify(r *http.Request, op operation) error {
 	c := callOf(r.Context())
-	c.operation, c.path, c.framed = op.id, r.URL.EscapedPath(), r.ProtoAtLeast(1, 1)
+	c.operation, c.route, c.path, c.framed = op.id, op.route, r.URL.EscapedPath(), r.ProtoAtLeast(1, 1)
 	principal, err := g.authenticator.Authenticate(r.Context(), r.Header.Values("Authorization"))
 	if err != nil {
 		return err

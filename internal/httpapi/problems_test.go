@@ -188,6 +188,11 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
+// logTo makes a service write its log there.
+func logTo(w io.Writer) func(*httpapi.Options) {
+	return func(o *httpapi.Options) { o.Log = slog.New(slog.NewJSONHandler(w, nil)) }
+}
+
 // trusting takes anybody for ada.
 type trusting struct{}
 
@@ -196,7 +201,11 @@ func (trusting) Authenticate(context.Context, []string) (audit.Principal, error)
 // serve runs the handler over a store of the test's own, without the checker.
 func serve(t *testing.T, store audit.Store, log io.Writer) *testkit.Service {
 	t.Helper()
-	logger := slog.New(slog.NewJSONHandler(log, nil))
+	return serveLog(t, store, slog.New(slog.NewJSONHandler(log, nil)))
+}
+
+func serveLog(t *testing.T, store audit.Store, logger *slog.Logger) *testkit.Service {
+	t.Helper()
 	handler, err := httpapi.New(httpapi.Options{
 		Service: audit.NewService(store), Authenticator: trusting{}, Docs: docs.Handler, Log: logger,
 		Ready: func(context.Context) error { panic("not ready: pgx") },

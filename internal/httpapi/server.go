@@ -6,19 +6,17 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
-	"regexp"
-	"runtime/debug"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"ocore.dev/audit/gen/api"
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/proof"
 )
 
-// Options are what the handler is made of; none may be missing.
+// Options are what the handler is made of; none may be missing but those that say so.
 type Options struct {
 	Service       *audit.Service
 	Keys          *audit.Keys
@@ -27,6 +25,7 @@ type Options struct {
 	Prover        *proof.Prover                           // nil: nothing can be proved
 	Docs          func(missing http.Handler) http.Handler // answers from /docs on what it can, and hands on the rest
 	Log           *slog.Logger
+	Metrics       *metrics.Metrics // nil: nobody counts
 }
 
 // New makes the handler of everything the service answers. It fails when the document
@@ -57,7 +56,8 @@ func New(o Options) (http.Handler, error) {
 		routes.HandleFunc("GET "+at, show)
 		routes.HandleFunc(at, refuseMethod)
 	}
-	return observe(o.Log, recovered(keepPaths(routes, operations))), nil
+	observed := &observer{log: newRequestLog(o.Log, o.Metrics), metrics: o.Metrics}
+	return observed.wrap(recovered(keepPaths(routes, operations))), nil
 }
 
 // NewServer gives the handler a server with bounds on everything a peer can hold up.
@@ -126,96 +126,3 @@ func serveBytes(contentType string, body []byte) http.HandlerFunc {
 		w.Write(body)
 	}
 }
-
-var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
-// Shared by all answers: nobody changes a header's values in place.
-var (
-	noStore = []string{"no-store"}
-	noSniff = []string{"nosniff"}
-)
-
-// observe gives each request its id and its log line. Ids that callers send are kept if
-// they are harmless. What operations are called with is not logged: paths and filters
-// name people.
-func observe(log *slog.Logger, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun := time.Now()
-		c := &call{requestID: r.Header.Get("X-Request-Id")}
-		if !requestID.MatchString(c.requestID) {
-			c.requestID = uuid.Must(uuid.NewV7()).String()
-		}
-		header := w.Header()
-		header.Set("X-Request-Id", c.requestID)
-		header["Cache-Control"] = noStore
-		header["X-Content-Type-Options"] = noSniff
-		recorder := &statusRecorder{ResponseWriter: w}
-		r = r.WithContext(withCall(r.Context(), c))
-		defer func() {
-			logRequest(log, r, c, recorder.status, time.Since(begun))
-		}()
-		next.ServeHTTP(recorder, r)
-	})
-}
-
-func logRequest(log *slog.Logger, r *http.Request, c *call, status int, took time.Duration) {
-	attributes := []slog.Attr{
-		slog.String("method", r.Method), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("request_id", c.requestID),
-	}
-	if c.operation != "" {
-		attributes = append(attributes, slog.String("operation", c.operation), slog.String("organization", c.organization))
-	} else {
-		attributes = append(attributes, slog.String("path", r.URL.Path))
-	}
-	if c.failure != nil {
-		attributes = append(attributes, slog.String("error", c.failure.Error()))
-	}
-	level := logLevel(status)
-	if c.failure != nil && status < http.StatusBadRequest {
-		level = slog.LevelError // broke off after it had begun well
-	}
-	log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attributes...)
-}
-
-// recovered answers a panic as an unknown error. [http.ErrAbortHandler] is on purpose
-// and goes on to the server, which cuts the connection.
-func recovered(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			broken := recover()
-			if broken == nil {
-				return
-			}
-			recorder, _ := w.(*statusRecorder)
-			if broken == http.ErrAbortHandler || recorder == nil || recorder.status != 0 { //nolint:errorlint // the value itself is the signal
-				panic(http.ErrAbortHandler)
-			}
-			writeProblem(w, r, fmt.Errorf("panic: %v\n%s", broken, debug.Stack()))
-		}()
-		next.ServeHTTP(w, r)
-	})
-}
-
-// statusRecorder remembers the status for the log line.
-type statusRecorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (s *statusRecorder) WriteHeader(status int) {
-	if s.status == 0 {
-		s.status = status
-	}
-	s.ResponseWriter.WriteHeader(status)
-}
-
-func (s *statusRecorder) Write(body []byte) (int, error) {
-	if s.status == 0 {
-		s.status = http.StatusOK
-	}
-	return s.ResponseWriter.Write(body)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -26,6 +27,7 @@ const (
 type batcher struct {
 	queues  []chan *request
 	waiting *semaphore.Weighted
+	bytes   atomic.Int64 // what waiting holds, for who looks
 	commit  *committer
 	closing sync.RWMutex // held for reading while a request is put into a queue
 	closed  bool
@@ -70,12 +72,17 @@ func (b *batcher) append(ctx context.Context, submission audit.Submission) ([]au
 	if !b.waiting.TryAcquire(weight) {
 		return nil, audit.ErrOverloaded
 	}
+	b.bytes.Add(weight)
+	leave := func() {
+		b.bytes.Add(-weight)
+		b.waiting.Release(weight)
+	}
 	sealed, err := seal(&submission)
 	if err != nil {
-		b.waiting.Release(weight)
+		leave()
 		return nil, err
 	}
-	r := &request{submission, sealed, ctx, make(chan outcome, 1), func() { b.waiting.Release(weight) }, map[string]int64{}}
+	r := &request{submission, sealed, ctx, make(chan outcome, 1), leave, map[string]int64{}}
 	if !b.enqueue(r) {
 		r.leave()
 		return nil, audit.ErrOverloaded

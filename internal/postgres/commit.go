@@ -15,6 +15,7 @@ import (
 
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/metrics"
 )
 
 // commitTimeout bounds a transaction, whatever its callers' patience: past it they are
@@ -32,9 +33,10 @@ const (
 
 // committer commits groups of requests.
 type committer struct {
-	pool  *pgxpool.Pool
-	log   *slog.Logger
-	heads knownHeads
+	pool    *pgxpool.Pool
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	heads   knownHeads
 }
 
 // group commits the requests together and gives each its outcome. A group that fails is
@@ -99,11 +101,19 @@ func (c *committer) try(requests []*request) error {
 		time.Sleep(time.Duration(attempt) * retryPause)
 		begun := time.Now()
 		err = c.transaction(requests)
+		c.metrics.Committed(len(requests), countEntries(requests), time.Since(begun), err)
 		if err == nil || !errors.Is(err, audit.ErrUnavailable) || time.Since(begun) > retryPatience {
 			break
 		}
 	}
 	return err
+}
+
+func countEntries(requests []*request) (entries int) {
+	for _, r := range requests {
+		entries += len(r.submission.Entries)
+	}
+	return entries
 }
 
 // transaction is one attempt. Requests get their outcomes if and only if it returns nil.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/metrics"
 )
 
 // Options are what a Store needs to know. Zero values take the defaults.
@@ -23,6 +24,7 @@ type Options struct {
 	Writers          int           // connections that append; each owns some of the organizations; default 4
 	StatementTimeout time.Duration // of any one statement; default 30 s
 	Log              *slog.Logger
+	Metrics          *metrics.Metrics // nil: nobody counts
 }
 
 // Store is an [audit.Store]. Reads and writes have pools of their own, so that neither
@@ -55,8 +57,27 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		*p.into = pool
 	}
 	s.heads = newHeadReader(s.reads)
-	s.batcher = newBatcher(o.Writers, &committer{pool: s.appends, log: o.Log})
+	s.batcher = newBatcher(o.Writers, &committer{pool: s.appends, log: o.Log, metrics: o.Metrics})
+	s.watch(o.Metrics)
 	return s, nil
+}
+
+func (s *Store) watch(m *metrics.Metrics) {
+	watchPool(m, "read", s.reads)
+	watchPool(m, "append", s.appends)
+	watchPool(m, "probe", s.probes)
+	m.Watch("waiting_bytes", "Estimated size of the entries that wait to be committed.", func() float64 { return float64(s.batcher.bytes.Load()) })
+	m.Watch("waiting_bytes_limit", "From here on entries that come are refused.", func() float64 { return maxWaitingBytes })
+}
+
+func watchPool(m *metrics.Metrics, name string, pool *pgxpool.Pool) {
+	m.WatchPool(name, func() metrics.Pool {
+		stat := pool.Stat()
+		return metrics.Pool{
+			Max: stat.MaxConns(), InUse: stat.AcquiredConns(), Idle: stat.IdleConns(),
+			Acquired: stat.AcquireCount(), Waited: stat.EmptyAcquireCount(), WaitTime: stat.EmptyAcquireWaitTime(),
+		}
+	})
 }
 
 func (o Options) withDefaults() Options {

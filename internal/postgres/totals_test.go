@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/testkit"
 )
@@ -184,4 +187,53 @@ func countNaively(t *testing.T, conn *pgx.Conn, organization string, f audit.Fil
 		t.Error(err)
 	}
 	return total, positions
+}
+
+// The gauge of the builder's lag counts whole ranges, and falls as they are built.
+func TestLagOfTheBuilderIsShown(t *testing.T) {
+	t.Parallel()
+	database := testkit.NewDatabase(t)
+	store := testkit.NewStore(t, database)
+	counts := metrics.New("test")
+	worker, err := postgres.OpenWorker(t.Context(), postgres.WorkerOptions{URL: database.WorkerURL, Metrics: counts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(worker.Close)
+	lag := func() string {
+		w := httptest.NewRecorder()
+		counts.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		_, after, _ := strings.Cut(w.Body.String(), "\nocore_audit_unposted_positions ")
+		value, _, _ := strings.Cut(after, "\n")
+		return value
+	}
+	const rangeSize = 16384
+	for from := range 2 * rangeSize / 2000 {
+		mustAppend(t, store, "acme", plain(t, fmt.Sprintf("e%d-", from), 2000)...)
+	}
+	mustAppend(t, store, "acme", plain(t, "rest-", 1000)...)
+	other, err := testkit.Connect(t, database.WorkerURL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), "SELECT set_config('ocore_audit.organization', 'acme', true)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), "INSERT INTO posting_progress (organization) VALUES ('acme')"); err != nil {
+		t.Fatal(err)
+	}
+	blocked, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if built, err := worker.Build(blocked); err == nil || built > 0 { // another's row is in the way
+		t.Fatalf("built %d", built)
+	}
+	if got := lag(); got != fmt.Sprint(2*rangeSize) {
+		t.Errorf("the lag is %s, want %d", got, 2*rangeSize)
+	}
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if built, err := worker.Build(t.Context()); err != nil || built != 2 || lag() != "0" {
+		t.Errorf("built %d, then the lag is %s: %v", built, lag(), err)
+	}
 }

@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"ocore.dev/audit/gen/db"
+	"ocore.dev/audit/internal/metrics"
 )
 
 // WorkerOptions are what a Worker needs to know. Zero values take the defaults.
@@ -17,7 +19,8 @@ type WorkerOptions struct {
 	Pause     time.Duration // between looks for work; default 2 s
 	PostFrom  int64         // entries of a value from which on it gets postings; default 4,096
 	Log       *slog.Logger
-	Statement time.Duration // time-out of any one statement; default 30 s
+	Statement time.Duration    // time-out of any one statement; default 30 s
+	Metrics   *metrics.Metrics // nil: nobody counts
 }
 
 // Worker builds postings from history that is complete, and keeps what is signed of
@@ -28,6 +31,7 @@ type Worker struct {
 	log      *slog.Logger
 	pause    time.Duration
 	postFrom int64
+	unposted atomic.Int64 // positions in whole ranges without postings, when it last looked
 }
 
 // OpenWorker connects as the worker role. It doesn't wait for the database.
@@ -44,6 +48,8 @@ func OpenWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	if w.postFrom == 0 {
 		w.postFrom = 4096
 	}
+	watchPool(o.Metrics, "worker", pool)
+	o.Metrics.Watch("unposted_positions", "Positions whose ranges are whole and have no postings yet.", func() float64 { return float64(w.unposted.Load()) })
 	return w, nil
 }
 
@@ -69,14 +75,19 @@ func (w *Worker) Run(ctx context.Context) {
 
 // Build builds every range that is complete, and returns how many it built.
 func (w *Worker) Build(ctx context.Context) (ranges int, err error) {
-	organizations, err := queries.TrailsToPost(ctx, w.pool)
+	trails, err := queries.TrailsToPost(ctx, w.pool)
 	if err != nil {
 		return 0, translate("look for ranges to build", err)
 	}
-	for _, organization := range organizations {
+	w.unposted.Store(0)
+	for _, t := range trails {
+		w.unposted.Add(rangeSize * t.Missing)
+	}
+	for _, t := range trails {
 		for {
-			built, err := w.buildSome(ctx, organization)
+			built, err := w.buildSome(ctx, t.Organization)
 			ranges += built
+			w.unposted.Add(-rangeSize * int64(built))
 			if err != nil {
 				return ranges, err
 			}

@@ -127,7 +127,12 @@ func Connect(tb testing.TB, url string) *pgx.Conn {
 // NewStore opens a store on the database; it closes when the test ends.
 func NewStore(tb testing.TB, d Database) *postgres.Store {
 	tb.Helper()
-	store, err := postgres.Open(tb.Context(), postgres.Options{URL: d.ServingURL})
+	return openStore(tb, postgres.Options{URL: d.ServingURL})
+}
+
+func openStore(tb testing.TB, o postgres.Options) *postgres.Store {
+	tb.Helper()
+	store, err := postgres.Open(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -26,25 +26,26 @@ var layers = map[string][]string{
 	"internal/audit":    {"internal/merkle"},
 	"internal/proof":    {"internal/audit", "internal/merkle"},
 	"internal/auth":     {"internal/audit"},
+	"internal/metrics":  {},
 	"internal/httpapi": {
-		"gen/api", "internal/audit", "internal/merkle", "internal/proof",
+		"gen/api", "internal/audit", "internal/merkle", "internal/metrics", "internal/proof",
 	},
 	"internal/postgres": {
-		"gen/db", "sql/migrations", "internal/audit", "internal/merkle",
+		"gen/db", "sql/migrations", "internal/audit", "internal/merkle", "internal/metrics",
 	},
 	"internal/docs":     {"docs"},
 	"internal/embedded": {},
 	"internal/importer": {"internal/audit"},
 	"internal/compare":  {"internal/audit"},
 	"cmd/ocore-audit": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/postgres", "internal/proof",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof",
 	},
 	"internal/contract":            {},
 	"internal/contract/changes":    {},
 	"internal/contract/clients/go": {"gen/client"},
 	"internal/testkit/reference":   {},
 	"internal/testkit": {
-		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/postgres", "internal/proof",
+		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/metrics", "internal/postgres", "internal/proof",
 	},
 }
 
@@ -63,6 +64,7 @@ var guarded = map[string][]string{
 	"github.com/fergusstrange":       {"internal/embedded"},
 	"github.com/schollz/progressbar": {"cmd/ocore-audit"},
 	"github.com/yuin/goldmark":       {"internal/docs"},
+	"github.com/prometheus":          {"internal/metrics"},
 }
 
 // domainLibraries are all that the domain needs beside the standard library.

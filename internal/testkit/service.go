@@ -15,6 +15,7 @@ import (
 	"ocore.dev/audit/internal/auth"
 	"ocore.dev/audit/internal/docs"
 	"ocore.dev/audit/internal/httpapi"
+	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/proof"
 )
@@ -26,6 +27,7 @@ type Service struct {
 	Keys     *proof.SigningKeys
 	URL      string // with the base path
 	HTTP     *http.Client
+	Metrics  *metrics.Metrics
 	checker  *checker
 }
 
@@ -41,25 +43,27 @@ func NewService(tb testing.TB) *Service {
 	return ServeDatabase(tb, NewDatabase(tb))
 }
 
-// ServeDatabase starts a service, perhaps one more, over a database.
-func ServeDatabase(tb testing.TB, database Database) *Service {
+// ServeDatabase starts a service, perhaps one more, over a database. What changes is
+// applied to the handler's options.
+func ServeDatabase(tb testing.TB, database Database, changes ...func(*httpapi.Options)) *Service {
 	tb.Helper()
-	return ServeTrusting(tb, database, newVerifier(tb), slog.New(slog.DiscardHandler))
+	return ServeTrusting(tb, database, newVerifier(tb), slog.New(slog.DiscardHandler), changes...)
 }
 
 // ServeTrusting starts a service that trusts whom verifier trusts, and logs.
-func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, log *slog.Logger) *Service {
+func ServeTrusting(tb testing.TB, database Database, verifier *auth.Verifier, log *slog.Logger, changes ...func(*httpapi.Options)) *Service {
 	tb.Helper()
-	store := NewStore(tb, database)
+	counts := metrics.New("test")
+	store := openStore(tb, postgres.Options{URL: database.ServingURL, Metrics: counts})
 	signing, signer := newSigner(tb, database, log)
-	return serve(tb, &Service{Database: database, Store: store, Keys: signing}, proof.NewProver(store, signing, signer), verifier, log)
+	return serve(tb, &Service{Database: database, Store: store, Keys: signing}, proof.NewProver(store, signing, signer), verifier, log, counts, changes...)
 }
 
 // NewServiceWithoutKey starts a service that can't sign or prove anything.
 func NewServiceWithoutKey(tb testing.TB) *Service {
 	tb.Helper()
 	database := NewDatabase(tb)
-	return serve(tb, &Service{Database: database, Store: NewStore(tb, database)}, nil, newVerifier(tb), slog.New(slog.DiscardHandler))
+	return serve(tb, &Service{Database: database, Store: NewStore(tb, database)}, nil, newVerifier(tb), slog.New(slog.DiscardHandler), metrics.New("test"))
 }
 
 func newVerifier(tb testing.TB) *auth.Verifier {
@@ -71,21 +75,28 @@ func newVerifier(tb testing.TB) *auth.Verifier {
 	return verifier
 }
 
-func serve(tb testing.TB, s *Service, prover *proof.Prover, verifier *auth.Verifier, log *slog.Logger) *Service {
+func serve(
+	tb testing.TB, s *Service, prover *proof.Prover, verifier *auth.Verifier, log *slog.Logger, counts *metrics.Metrics, changes ...func(*httpapi.Options),
+) *Service {
 	tb.Helper()
 	trails := audit.NewService(s.Store)
 	keys := audit.NewKeys(s.Store, trails)
-	handler, err := httpapi.New(httpapi.Options{
+	options := httpapi.Options{
 		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: s.Store.Ready, Docs: docs.Handler, Log: log,
-	})
+		Metrics: counts,
+	}
+	for _, change := range changes {
+		change(&options)
+	}
+	handler, err := httpapi.New(options)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(handler)
-	server.Config = httpapi.NewServer(handler, log)
+	server.Config = httpapi.NewServer(handler, options.Log)
 	server.Start()
 	tb.Cleanup(server.Close)
-	s.URL, s.checker = server.URL+httpapi.BasePath, newChecker(tb)
+	s.URL, s.Metrics, s.checker = server.URL+httpapi.BasePath, counts, newChecker(tb)
 	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
 	return s
 }

@@ -39,8 +39,8 @@ CROSS JOIN LATERAL (
 -- Building, by the worker.
 
 -- name: TrailsToPost :many
--- Trails with a range that is whole and not built. Reads every head.
-SELECT h.organization FROM heads h LEFT JOIN posting_progress p ON p.organization = h.organization
+-- Trails with ranges that are whole and not built, and how many. Reads every head.
+SELECT h.organization, (h.size / 16384 - coalesce(p.ranges, 0))::bigint AS missing FROM heads h LEFT JOIN posting_progress p ON p.organization = h.organization
 WHERE h.size >= 16384 * (coalesce(p.ranges, 0) + 1) ORDER BY h.organization;
 
 -- name: ProgressEnsure :batchexec

@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/metrics"
+)
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Shared by all answers: nobody changes a header's values in place.
+var (
+	noStore = []string{"no-store"}
+	noSniff = []string{"nosniff"}
+)
+
+// observer gives each request its id, its log line and its place in the metrics.
+type observer struct {
+	log     *requestLog
+	metrics *metrics.Metrics
+}
+
+// wrap keeps the ids that callers send, if they are harmless.
+func (o *observer) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		end := o.metrics.Arrived()
+		c := &call{requestID: r.Header.Get("X-Request-Id")}
+		if !requestID.MatchString(c.requestID) {
+			c.requestID = uuid.Must(uuid.NewV7()).String()
+		}
+		header := w.Header()
+		header.Set("X-Request-Id", c.requestID)
+		header["Cache-Control"] = noStore
+		header["X-Content-Type-Options"] = noSniff
+		recorder := &statusRecorder{ResponseWriter: w}
+		r = r.WithContext(withCall(r.Context(), c))
+		defer func() {
+			took := time.Since(begun)
+			end(c.routeOf(r), r.Method, recorder.status, took)
+			o.countFailure(c)
+			o.log.write(r, c, recorder.status, took)
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+// routeOf is the path that the document or the service has for a request, never the one
+// that was sent.
+func (c *call) routeOf(r *http.Request) string {
+	if c.route != "" {
+		return c.route
+	}
+	_, path, _ := strings.Cut(r.Pattern, "/") // without the method
+	if path == "" {
+		return "none"
+	}
+	return "/" + path
+}
+
+func (o *observer) countFailure(c *call) {
+	if c.failure == nil {
+		return
+	}
+	o.metrics.Refused(kindOf(c.failure).slug)
+	if errors.Is(c.failure, audit.ErrUnauthenticated) {
+		reason := "other"
+		var named interface{ Reason() string }
+		if errors.As(c.failure, &named) {
+			reason = named.Reason()
+		}
+		o.metrics.AuthenticationFailed(reason)
+	}
+}
+
+// recovered answers a panic as an unknown error. [http.ErrAbortHandler] is on purpose
+// and goes on to the server, which cuts the connection.
+func recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			broken := recover()
+			if broken == nil {
+				return
+			}
+			recorder, _ := w.(*statusRecorder)
+			if broken == http.ErrAbortHandler || recorder == nil || recorder.status != 0 { //nolint:errorlint // the value itself is the signal
+				panic(http.ErrAbortHandler)
+			}
+			writeProblem(w, r, fmt.Errorf("panic: %v\n%s", broken, debug.Stack()))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// statusRecorder remembers the status for the log line.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusRecorder) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusRecorder) Write(body []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return s.ResponseWriter.Write(body)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"ocore.dev/audit/internal/metrics"
+)
+
+// Of the lines about refusals and failures of one status so many are written a second, and
+// so many at once: a storm of bad tokens must not fill the disk.
+const (
+	linesPerSecond = 10
+	linesAtOnce    = 100
+)
+
+// maxLoggedPath bounds what is repeated of a path that the document doesn't know.
+const maxLoggedPath = 256
+
+// requestLog writes the line of each request. What operations are called with is not
+// logged: paths and filters name people. Of refusals and failures beyond the bounds it
+// counts what it leaves out; the next line of that status says how many.
+type requestLog struct {
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	mutex   sync.Mutex
+	refused map[int]*quota // by status, of which problem.go has a handful
+}
+
+type quota struct {
+	limiter  *rate.Limiter
+	unlogged int
+}
+
+func newRequestLog(log *slog.Logger, m *metrics.Metrics) *requestLog {
+	return &requestLog{log: log, metrics: m, refused: map[int]*quota{}}
+}
+
+func (l *requestLog) write(r *http.Request, c *call, status int, took time.Duration) {
+	ctx := context.WithoutCancel(r.Context())
+	level := logLevel(status)
+	if c.failure != nil && status < http.StatusBadRequest {
+		level = slog.LevelError // broke off after it had begun well
+	}
+	if !l.log.Enabled(ctx, level) {
+		return
+	}
+	unlogged, allowed := l.admit(status)
+	if !allowed {
+		l.metrics.NotLogged()
+		return
+	}
+	attributes := make([]slog.Attr, 0, 8)
+	attributes = append(attributes, slog.String("method", shorten(r.Method)), slog.Int("status", status),
+		slog.Duration("took", took), slog.String("request_id", c.requestID))
+	if c.operation != "" {
+		attributes = append(attributes, slog.String("operation", c.operation), slog.String("organization", c.organization))
+	} else {
+		attributes = append(attributes, slog.String("path", shorten(r.URL.Path)))
+	}
+	if c.failure != nil {
+		attributes = append(attributes, slog.String("error", c.failure.Error()))
+	}
+	if unlogged > 0 {
+		attributes = append(attributes, slog.Int("unlogged", unlogged))
+	}
+	l.log.LogAttrs(ctx, level, "request", attributes...)
+}
+
+// admit reports whether the line may be written, and how many of its status weren't.
+func (l *requestLog) admit(status int) (unlogged int, allowed bool) {
+	if status < http.StatusBadRequest {
+		return 0, true
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	q := l.refused[status]
+	if q == nil {
+		q = &quota{limiter: rate.NewLimiter(linesPerSecond, linesAtOnce)}
+		l.refused[status] = q
+	}
+	if !q.limiter.Allow() {
+		q.unlogged++
+		return 0, false
+	}
+	unlogged, q.unlogged = q.unlogged, 0
+	return unlogged, true
+}
+
+func shorten(text string) string {
+	if len(text) <= maxLoggedPath {
+		return text
+	}
+	return text[:maxLoggedPath] + "…"
+}
