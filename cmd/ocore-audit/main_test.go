@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"ocore.dev/audit/internal/httpapi"
 )
 
 // asCommand makes the test binary be the command, so that tests run, and kill, the real
@@ -527,6 +532,40 @@ func TestWrongUsageExitsWithTwo(t *testing.T) {
 	} {
 		if out, code := try(t, dir, args...); code != exitUsage {
 			t.Errorf("%v exits with %d: %s", args, code, out)
+		}
+	}
+}
+
+func TestWhatCallersMayDoIsChecked(t *testing.T) {
+	t.Parallel()
+	for flag, values := range map[string]struct{ good, bad []string }{
+		"limit-credential":   {[]string{"50", "50:200"}, []string{"many", "0", "5:0"}},
+		"limit-organization": {[]string{"0.5:1"}, []string{"-1", "5:many"}},
+		"cors-origin":        {[]string{"https://a.example,http://localhost:5173"}, []string{"*", "a.example", "https://a.example/"}},
+		"trusted-proxy":      {[]string{"10.0.0.0/8,fd00::/8"}, []string{"10.0.0.1", "proxy"}},
+		"hsts-max-age":       {[]string{"8760h"}, []string{"-1s"}},
+	} {
+		apply := func(value string) (httpapi.Options, error) {
+			var options httpapi.Options
+			var flags callerFlags
+			c := &cobra.Command{}
+			flags.add(c)
+			if err := c.Flags().Set(flag, value); err != nil {
+				t.Fatal(err)
+			}
+			err := flags.apply(&options)
+			return options, err
+		}
+		for _, value := range values.good {
+			if options, err := apply(value); err != nil || reflect.DeepEqual(options, httpapi.Options{}) {
+				t.Errorf("--%s %s: %v %v", flag, value, options, err)
+			}
+		}
+		for _, value := range values.bad {
+			var wrong *exitError
+			if _, err := apply(value); !errors.As(err, &wrong) || wrong.code != exitUsage || !strings.Contains(err.Error(), "--"+flag) {
+				t.Errorf("--%s %s: %v", flag, value, err)
+			}
 		}
 	}
 }

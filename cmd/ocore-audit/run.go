@@ -73,7 +73,10 @@ func (r *runFlags) run(ctx context.Context) error {
 			cancel(errors.New("PostgreSQL has ended"))
 		}()
 	}
-	s := &service{listen: r.server.listen, metricsListen: r.server.metrics, workerURL: cmp.Or(r.server.workerURL, db.work), log: log, prepare: r.fill}
+	s := &service{
+		listen: r.server.listen, metricsListen: r.server.metrics, workerURL: cmp.Or(r.server.workerURL, db.work),
+		callers: r.server.callers, log: log, prepare: r.fill,
+	}
 	if err := errors.Join(r.trust(s), r.sign(s)); err != nil {
 		return errors.Join(err, db.stop())
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type serverFlags struct {
 	metrics     string
 	trust       trustFlags
 	signing     signingFlags
+	callers     callerFlags
 	log         logFlags
 }
 
@@ -47,7 +49,58 @@ func (s *serverFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&s.metrics, "metrics-listen", "", "address to serve Prometheus metrics and pprof on, to whoever reaches it; without it neither is served")
 	s.trust.add(c)
 	s.signing.add(c)
+	s.callers.add(c)
 	s.log.add(c, "info")
+}
+
+// callerFlags are what callers may do, and what is believed of them.
+type callerFlags struct {
+	limitCredential   string
+	limitOrganization string
+	origins           []string
+	strictTransport   time.Duration
+	proxies           []string
+}
+
+func (f *callerFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.limitCredential, "limit-credential", "", "requests a second that one credential may send to this instance, and how many at once, such as 50:200; without it there is no limit")
+	c.Flags().StringVar(&f.limitOrganization, "limit-organization", "", "the same for all calls in one organization")
+	c.Flags().StringSliceVar(&f.origins, "cors-origin", nil, "origin whose pages may call the API from browsers, such as https://app.example.com; can be given more than once")
+	c.Flags().DurationVar(&f.strictTransport, "hsts-max-age", 0, "how long browsers shall remember to come by TLS only (Strict-Transport-Security); only with TLS in front")
+	c.Flags().StringSliceVar(&f.proxies, "trusted-proxy", nil, "network whose X-Forwarded-For is believed in the log, such as 10.0.0.0/8; can be given more than once")
+}
+
+// apply checks the flags and sets the options that they mean.
+func (f *callerFlags) apply(o *httpapi.Options) error {
+	for _, l := range []struct {
+		flag, text string
+		into       *httpapi.Limit
+	}{{"limit-credential", f.limitCredential, &o.CredentialLimit}, {"limit-organization", f.limitOrganization, &o.OrganizationLimit}} {
+		if l.text == "" {
+			continue
+		}
+		var err error
+		if *l.into, err = httpapi.ParseLimit(l.text); err != nil {
+			return usage("--%s: %s", l.flag, err)
+		}
+	}
+	for _, origin := range f.origins {
+		if err := httpapi.CheckOrigin(origin); err != nil {
+			return usage("--cors-origin: %s", err)
+		}
+	}
+	for _, network := range f.proxies {
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return usage("--trusted-proxy: %q is not a network such as 10.0.0.0/8", network)
+		}
+		o.TrustedProxies = append(o.TrustedProxies, prefix)
+	}
+	if f.strictTransport < 0 {
+		return usage("--hsts-max-age can't be less than 0")
+	}
+	o.Origins, o.StrictTransport = f.origins, f.strictTransport
+	return nil
 }
 
 func newServe() *cobra.Command {
@@ -93,7 +146,7 @@ SIGTERM makes /readyz say no for 2 s, then lets requests finish (at most 20 s); 
 			}
 			s := &service{
 				listen: flags.listen, metricsListen: flags.metrics, workerURL: flags.workerURL,
-				verifier: verifier, signing: signing, log: log, notice: drainNotice,
+				verifier: verifier, signing: signing, callers: flags.callers, log: log, notice: drainNotice,
 			}
 			return s.serve(c.Context(), flags.databaseURL)
 		},
@@ -109,6 +162,7 @@ type service struct {
 	workerURL     string // "" for no background work
 	verifier      *auth.Verifier
 	signing       signing
+	callers       callerFlags
 	log           *slog.Logger
 	notice        time.Duration                               // between saying that it drains and refusing connections
 	prepare       func(context.Context, *audit.Service) error // if set, called before requests are accepted
@@ -119,6 +173,10 @@ type service struct {
 // serve runs until ctx ends, then drains.
 func (s *service) serve(ctx context.Context, databaseURL string) error {
 	holdHeap()
+	options := httpapi.Options{Docs: docs.Handler, Log: s.log}
+	if err := s.callers.apply(&options); err != nil {
+		return err
+	}
 	counts, stopCounts, err := s.serveMetrics(ctx)
 	if err != nil {
 		return err
@@ -146,11 +204,10 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 			return err
 		}
 	}
-	keys := audit.NewKeys(store, trails)
-	handler, err := httpapi.New(httpapi.Options{
-		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(s.verifier, keys, time.Now, s.log, nil), Ready: s.ready(store), Docs: docs.Handler, Log: s.log,
-		Metrics: counts,
-	})
+	options.Service, options.Keys, options.Prover = trails, audit.NewKeys(store, trails), prover
+	options.Authenticator = auth.NewDoor(s.verifier, options.Keys, time.Now, s.log, nil)
+	options.Ready, options.Metrics = s.ready(store), counts
+	handler, err := httpapi.New(options)
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,11 @@ const bodyDepth = audit.MaxDepth + 3
 
 // admitBody reads the whole body within its bounds, refuses JSON that readers disagree
 // about, checks it against the schema, and puts it back compact for the binder.
-func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) error {
+func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema, bodies *budget) error {
 	if kinds := r.Header.Values("Content-Type"); len(kinds) != 1 || !isJSON(kinds[0]) { // of two, others may believe the second
 		return errMediaType
 	}
-	raw, err := readBody(w, r)
+	raw, err := readBody(w, r, bodies)
 	if err != nil {
 		return err
 	}
@@ -47,25 +47,26 @@ func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema) 
 }
 
 // readBody bounds the bytes on the wire and, after decompression, once more.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func readBody(w http.ResponseWriter, r *http.Request, bodies *budget) ([]byte, error) {
 	encodings := r.Header.Values("Content-Encoding")
 	packed := len(encodings) == 1 && strings.EqualFold(encodings[0], "gzip")
 	if !packed && len(encodings) > 0 && (len(encodings) > 1 || !strings.EqualFold(encodings[0], "identity")) {
 		return nil, errMediaType
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes))
+	metered := bodies.meter(callOf(r.Context()), http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes))
+	raw, err := io.ReadAll(metered)
 	if err != nil {
 		return nil, unreadable(err, "broke off")
 	}
 	if packed {
-		return unpack(raw)
+		return unpack(raw, metered)
 	}
 	return raw, nil
 }
 
 // unpack measures before it keeps: what is too large costs the time to read up to the bound,
 // and no memory. What isn't costs less than a buffer that grows.
-func unpack(packed []byte) ([]byte, error) {
+func unpack(packed []byte, metered *meter) ([]byte, error) {
 	plain, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		return nil, unreadable(err, "is not the gzip that Content-Encoding says")
@@ -76,6 +77,8 @@ func unpack(packed []byte) ([]byte, error) {
 		return nil, unreadable(err, "broke off")
 	case size > audit.MaxBodyBytes:
 		return nil, audit.ErrTooLarge
+	case !metered.take(int(size)):
+		return nil, audit.ErrOverloaded
 	}
 	raw := make([]byte, size)
 	if err = plain.Reset(bytes.NewReader(packed)); err == nil {
@@ -85,6 +88,9 @@ func unpack(packed []byte) ([]byte, error) {
 }
 
 func unreadable(err error, how string) error {
+	if errors.Is(err, audit.ErrOverloaded) {
+		return err
+	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return audit.ErrTooLarge

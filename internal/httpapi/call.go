@@ -16,6 +16,17 @@ type call struct {
 	principal    audit.Principal
 	organization string // "" for operations on the admin trail
 	failure      error  // why it was refused or broke off, for the log
+	lane         *lane
+	ends         []func()
+}
+
+// atEnd calls f when the call is over, however it ends.
+func (c *call) atEnd(f func()) { c.ends = append(c.ends, f) }
+
+func (c *call) end() {
+	for _, f := range c.ends {
+		f()
+	}
 }
 
 type callKey struct{}

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -31,6 +32,7 @@ type operation struct {
 	id         string
 	route      string // its path with the base path, as metrics and traces name it
 	permission audit.Permission
+	writes     bool
 	platform   bool // concerns the platform's admin trail rather than an organization's
 	query      map[string]bool
 	body       *openapi3.Schema // nil when it takes none
@@ -65,7 +67,7 @@ func loadDocument(source []byte) (*document, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", method, path, err)
 			}
-			known.route = BasePath + path
+			known.route, known.writes = BasePath+path, method != http.MethodGet
 			d.operations[o] = known
 		}
 	}
@@ -106,6 +108,18 @@ func (d *document) methods(r *http.Request) []string {
 		}
 	}
 	return allowed
+}
+
+// allMethods lists what any path of the document allows, and HEAD, which other pages have.
+func (d *document) allMethods() []string {
+	methods := []string{http.MethodHead}
+	for _, item := range d.spec.Paths.Map() {
+		for method := range item.Operations() {
+			methods = append(methods, method)
+		}
+	}
+	slices.Sort(methods)
+	return slices.Compact(methods)
 }
 
 // Document is openapi.yaml as it is served.

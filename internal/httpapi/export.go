@@ -12,9 +12,9 @@ import (
 	"ocore.dev/audit/internal/audit"
 )
 
-// chunkTimeout is how long one chunk of an export may take to reach its reader. The
+// defaultChunkTimeout is how long one chunk of an export may take to reach its reader. The
 // whole may take as long as it moves.
-const chunkTimeout = 30 * time.Second
+const defaultChunkTimeout = 30 * time.Second
 
 // exportForm is how one format frames and writes entries.
 type exportForm struct {
@@ -59,6 +59,7 @@ type exportAnswer struct {
 	form    exportForm
 	proof   *exportProof // nil: none was asked for
 	next    string
+	timeout time.Duration // of each chunk
 }
 
 // VisitExportAuditLogsResponse returns an error when the export breaks off; the error
@@ -126,7 +127,7 @@ func (a *exportAnswer) readChunk(ctx context.Context) (c readChunk) {
 
 func (a *exportAnswer) send(w http.ResponseWriter, chunk []byte) error {
 	control := http.NewResponseController(w)
-	if err := control.SetWriteDeadline(time.Now().Add(chunkTimeout)); err != nil {
+	if err := control.SetWriteDeadline(time.Now().Add(a.timeout)); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	if _, err := w.Write(chunk); err != nil {

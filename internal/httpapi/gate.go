@@ -24,11 +24,13 @@ type Authenticator interface {
 }
 
 // gate stands before the router. The order is what it is about: who is calling, then
-// what they may do, then which organization, and only then is anything they sent looked
-// at; so nobody without a token costs a body or learns the schema.
+// what they may do, then which organization, then whether they come too often, and only
+// then is anything they sent looked at; so nobody without a token costs a body or learns the schema.
 type gate struct {
 	document      *document
 	authenticator Authenticator
+	quotas        *quotas
+	admission     *admission
 }
 
 func (g *gate) wrap(next http.Handler) http.Handler {
@@ -59,6 +61,14 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	if err := g.identify(r, op); err != nil {
 		return nil, err
 	}
+	c := callOf(r.Context())
+	if err := g.quotas.take(w.Header(), c); err != nil {
+		return nil, err
+	}
+	c.lane = g.admission.lane(op)
+	if c.lane.full(c.organization) { // before a body is read
+		return nil, audit.ErrOverloaded
+	}
 	query, err := op.tidyQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
@@ -74,7 +84,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	admitted.URL = &location
 	location.RawQuery = query
 	if op.body != nil {
-		if err := admitBody(w, &admitted, op.body); err != nil {
+		if err := admitBody(w, &admitted, op.body, g.admission.bodies); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"ocore.dev/audit/gen/api"
 	"ocore.dev/audit/internal/audit"
@@ -11,9 +12,10 @@ import (
 
 // handlers implements the generated server on the domain's services.
 type handlers struct {
-	service *audit.Service
-	keys    *audit.Keys
-	prover  *proof.Prover // nil: nothing can be proved
+	service      *audit.Service
+	keys         *audit.Keys
+	prover       *proof.Prover // nil: nothing can be proved
+	chunkTimeout time.Duration
 }
 
 var _ api.StrictServerInterface = (*handlers)(nil)
@@ -131,6 +133,7 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 		return nil, err
 	}
 	answer.next = nextLink(c.path, answer.export.Next, "format", text(p.Format), "with_proof", flag(p.WithProof))
+	answer.timeout = h.chunkTimeout
 	return answer, nil
 }
 

@@ -17,16 +17,11 @@ import (
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// Shared by all answers: nobody changes a header's values in place.
-var (
-	noStore = []string{"no-store"}
-	noSniff = []string{"nosniff"}
-)
-
 // observer gives each request its id, its log line and its place in the metrics.
 type observer struct {
-	log     *requestLog
-	metrics *metrics.Metrics
+	log             *requestLog
+	metrics         *metrics.Metrics
+	strictTransport []string
 }
 
 // wrap keeps the ids that callers send, if they are harmless.
@@ -40,11 +35,11 @@ func (o *observer) wrap(next http.Handler) http.Handler {
 		}
 		header := w.Header()
 		header.Set("X-Request-Id", c.requestID)
-		header["Cache-Control"] = noStore
-		header["X-Content-Type-Options"] = noSniff
+		secure(header, o.strictTransport)
 		recorder := &statusRecorder{ResponseWriter: w}
 		r = r.WithContext(withCall(r.Context(), c))
 		defer func() {
+			c.end()
 			took := time.Since(begun)
 			end(c.routeOf(r), r.Method, recorder.status, took)
 			o.countFailure(c)
@@ -72,6 +67,9 @@ func (o *observer) countFailure(c *call) {
 		return
 	}
 	o.metrics.Refused(kindOf(c.failure).slug)
+	if errors.Is(c.failure, audit.ErrOverloaded) && c.lane != nil {
+		o.metrics.Overloaded(c.lane.name)
+	}
 	if errors.Is(c.failure, audit.ErrUnauthenticated) {
 		reason := "other"
 		var named interface{ Reason() string }

@@ -20,6 +20,7 @@ var (
 	errMediaType        = errors.New("unsupported media type")
 	errHTTPVersion      = errors.New("HTTP version not supported")
 	errNoSigningKey     = errors.New("no signing key")
+	errLimited          = errors.New("too many requests")
 )
 
 // problemTypes is the URL under which each type of problem is explained.
@@ -51,6 +52,7 @@ var kinds = []kind{
 	{errMediaType, 415, "unsupported-media-type", "Unsupported media type", "send application/json, plain or with Content-Encoding: gzip"},
 	{audit.ErrUnprocessable, 422, "unprocessable-content", "Unprocessable content", "errors lists what to mend"},
 	{audit.ErrMalformed, 400, "bad-request", "Bad request", "errors lists what to mend"},
+	{errLimited, 429, "too-many-requests", "Too many requests", "wait as long as Retry-After says"},
 	{errHTTPVersion, 505, "http-version-not-supported", "HTTP version not supported", "an export needs HTTP/1.1 or later, because over HTTP/1.0 a cut export looks whole; a proxy in between may need to be told (nginx: proxy_http_version 1.1)"},
 	{audit.ErrNotReady, 503, "unavailable", "Unavailable", "requests can't be served yet, or not just now; nothing was stored"},
 	{audit.ErrOverloaded, 503, "unavailable", "Unavailable", "the service is overloaded; nothing was stored, try again shortly"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -28,17 +29,18 @@ const maxLoggedPath = 256
 type requestLog struct {
 	log     *slog.Logger
 	metrics *metrics.Metrics
+	proxies proxies
 	mutex   sync.Mutex
-	refused map[int]*quota // by status, of which problem.go has a handful
+	refused map[int]*lines // by status, of which problem.go has a handful
 }
 
-type quota struct {
+type lines struct {
 	limiter  *rate.Limiter
 	unlogged int
 }
 
-func newRequestLog(log *slog.Logger, m *metrics.Metrics) *requestLog {
-	return &requestLog{log: log, metrics: m, refused: map[int]*quota{}}
+func newRequestLog(log *slog.Logger, m *metrics.Metrics, trusted []netip.Prefix) *requestLog {
+	return &requestLog{log: log, metrics: m, proxies: trusted, refused: map[int]*lines{}}
 }
 
 func (l *requestLog) write(r *http.Request, c *call, status int, took time.Duration) {
@@ -55,7 +57,7 @@ func (l *requestLog) write(r *http.Request, c *call, status int, took time.Durat
 		l.metrics.NotLogged()
 		return
 	}
-	attributes := make([]slog.Attr, 0, 8)
+	attributes := make([]slog.Attr, 0, 9)
 	attributes = append(attributes, slog.String("method", shorten(r.Method)), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("request_id", c.requestID))
 	if c.operation != "" {
@@ -65,6 +67,9 @@ func (l *requestLog) write(r *http.Request, c *call, status int, took time.Durat
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("error", c.failure.Error()))
+	}
+	if status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests {
+		attributes = append(attributes, slog.String("client", l.proxies.client(r)))
 	}
 	if unlogged > 0 {
 		attributes = append(attributes, slog.Int("unlogged", unlogged))
@@ -81,7 +86,7 @@ func (l *requestLog) admit(status int) (unlogged int, allowed bool) {
 	defer l.mutex.Unlock()
 	q := l.refused[status]
 	if q == nil {
-		q = &quota{limiter: rate.NewLimiter(linesPerSecond, linesAtOnce)}
+		q = &lines{limiter: rate.NewLimiter(linesPerSecond, linesAtOnce)}
 		l.refused[status] = q
 	}
 	if !q.limiter.Allow() {

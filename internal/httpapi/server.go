@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"path"
 	"time"
 
@@ -26,10 +28,18 @@ type Options struct {
 	Docs          func(missing http.Handler) http.Handler // answers from /docs on what it can, and hands on the rest
 	Log           *slog.Logger
 	Metrics       *metrics.Metrics // nil: nobody counts
+	ChunkTimeout  time.Duration    // of a part of an export that nobody takes; 0: 30 s
+
+	// What operators may set. None of it is limited, allowed or believed without.
+	CredentialLimit   Limit          // of calls by one credential
+	OrganizationLimit Limit          // of calls in one organization
+	Origins           []string       // whose pages may call, as [CheckOrigin] takes them
+	StrictTransport   time.Duration  // how long browsers shall remember to come by TLS only
+	TrustedProxies    []netip.Prefix // whose X-Forwarded-For is believed, for the log
 }
 
 // New makes the handler of everything the service answers. It fails when the document
-// has an operation without a permission.
+// has an operation without a permission, or an origin isn't one.
 func New(o Options) (http.Handler, error) {
 	document, err := loadDocument(documentYAML)
 	if err != nil {
@@ -37,8 +47,13 @@ func New(o Options) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = handleEchoError
-	api.RegisterHandlersWithBaseURL(e, api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover}, nil), BasePath)
-	operations := (&gate{document: document, authenticator: o.Authenticator}).wrap(e)
+	admission := newAdmission(o.Metrics)
+	strict := api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover, cmp.Or(o.ChunkTimeout, defaultChunkTimeout)}, []api.StrictMiddlewareFunc{admission.admit})
+	api.RegisterHandlersWithBaseURL(e, strict, BasePath)
+	operations := (&gate{
+		document: document, authenticator: o.Authenticator, admission: admission,
+		quotas: newQuotas(o.CredentialLimit, o.OrganizationLimit, o.Metrics),
+	}).wrap(e)
 
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
@@ -56,8 +71,14 @@ func New(o Options) (http.Handler, error) {
 		routes.HandleFunc("GET "+at, show)
 		routes.HandleFunc(at, refuseMethod)
 	}
-	observed := &observer{log: newRequestLog(o.Log, o.Metrics), metrics: o.Metrics}
-	return observed.wrap(recovered(keepPaths(routes, operations))), nil
+	shared, err := shareWith(o.Origins, document.allMethods(), recovered(keepPaths(routes, operations)))
+	if err != nil {
+		return nil, err
+	}
+	observed := &observer{
+		log: newRequestLog(o.Log, o.Metrics, o.TrustedProxies), metrics: o.Metrics, strictTransport: strictTransport(o.StrictTransport),
+	}
+	return observed.wrap(shared), nil
 }
 
 // NewServer gives the handler a server with bounds on everything a peer can hold up.

@@ -23,6 +23,8 @@ type Metrics struct {
 	refusals  *prometheus.CounterVec
 	failures  *prometheus.CounterVec
 	unlogged  prometheus.Counter
+	limited   *prometheus.CounterVec
+	overloads *prometheus.CounterVec
 
 	commits         *prometheus.CounterVec
 	commitDurations prometheus.Histogram
@@ -45,6 +47,8 @@ func New(version string) *Metrics {
 		unlogged: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: prefix + "log_lines_suppressed_total", Help: "Lines about refused requests that were not written because there were too many.",
 		}),
+		limited:         counters("rate_limited_total", "Requests that were refused by a limit of the operator's.", "limit"),
+		overloads:       counters("overload_refusals_total", "Requests that were refused because too much was at work.", "lane"),
 		commits:         counters("commits_total", "Transactions that were to store entries.", "outcome"),
 		commitDurations: histogram("commit_duration_seconds", "How long a transaction that stored entries took.", prometheus.ExponentialBuckets(.001, 2, 14)),
 		commitRequests:  histogram("commit_requests", "Requests that one transaction stored together.", prometheus.ExponentialBuckets(1, 2, 12)),
@@ -54,7 +58,7 @@ func New(version string) *Metrics {
 		Name: prefix + "build_info", Help: "Always 1; its labels say what runs.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.refusals, m.failures, m.unlogged,
+	m.registry.MustRegister(m.requests, m.durations, m.inFlight, m.refusals, m.failures, m.unlogged, m.limited, m.overloads,
 		m.commits, m.commitDurations, m.commitRequests, m.commitEntries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -108,6 +112,37 @@ func (m *Metrics) Refused(reason string) {
 func (m *Metrics) AuthenticationFailed(reason string) {
 	if m != nil {
 		m.failures.WithLabelValues(reason).Inc()
+	}
+}
+
+// Limited counts a request that a limit refused: organization or credential.
+func (m *Metrics) Limited(limit string) {
+	if m != nil {
+		m.limited.WithLabelValues(limit).Inc()
+	}
+}
+
+// Overloaded counts a request of a lane that was refused because too much was at work.
+func (m *Metrics) Overloaded(lane string) {
+	if m != nil {
+		m.overloads.WithLabelValues(lane).Inc()
+	}
+}
+
+// WatchLane reads how many requests of a kind are worked on and wait, whenever somebody
+// looks.
+func (m *Metrics) WatchLane(name string, read func() (running, waiting int)) {
+	if m == nil {
+		return
+	}
+	for state, pick := range map[string]func() int{
+		"running": func() int { running, _ := read(); return running },
+		"waiting": func() int { _, waiting := read(); return waiting },
+	} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: prefix + "lane_requests", Help: "Requests that are worked on, or wait for their turn.",
+			ConstLabels: prometheus.Labels{"lane": name, "state": state},
+		}, func() float64 { return float64(pick()) }))
 	}
 }
 

@@ -21,6 +21,9 @@ func used() *Metrics {
 	m.Refused("method-not-allowed")
 	m.AuthenticationFailed("no_token")
 	m.NotLogged()
+	m.Limited("credential")
+	m.Overloaded("reads")
+	m.WatchLane("reads", func() (int, int) { return 3, 2 })
 	m.Committed(3, 4, time.Millisecond, nil)
 	m.Committed(3, 4, time.Millisecond, errors.New("away"))
 	m.CheckpointAge(func() time.Duration { return 90 * time.Second })
@@ -62,6 +65,8 @@ func TestWhatIsCountedIsShown(t *testing.T) {
 		`ocore_audit_checkpoint_age_seconds 90`,
 		`ocore_audit_database_connections{pool="read",state="in_use"} 1`,
 		`ocore_audit_database_connection_wait_seconds_total{pool="read"} 5`,
+		`ocore_audit_lane_requests{lane="reads",state="running"} 3`,
+		`ocore_audit_lane_requests{lane="reads",state="waiting"} 2`,
 		`ocore_audit_build_info{version="1.2.3"} 1`,
 		`go_goroutines `,
 	} {
@@ -95,6 +100,9 @@ func TestNobodyNeedsToLook(t *testing.T) {
 	m.Refused("internal")
 	m.AuthenticationFailed("no_token")
 	m.NotLogged()
+	m.Limited("credential")
+	m.Overloaded("reads")
+	m.WatchLane("reads", nil)
 	m.Committed(1, 1, 0, nil)
 	m.CheckpointAge(nil)
 	m.WatchPool("read", nil)

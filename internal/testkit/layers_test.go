@@ -65,6 +65,7 @@ var guarded = map[string][]string{
 	"github.com/schollz/progressbar": {"cmd/ocore-audit"},
 	"github.com/yuin/goldmark":       {"internal/docs"},
 	"github.com/prometheus":          {"internal/metrics"},
+	"github.com/rs/cors":             {"internal/httpapi"},
 }
 
 // domainLibraries are all that the domain needs beside the standard library.
