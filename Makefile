@@ -54,6 +54,11 @@ bench-quick: ## Measure everything on a million entries, for daily use
 bench-test: ## Test that every measurement runs, on a small dataset
 	cd internal/bench && $(GO) test ./...
 
+.PHONY: overload
+overload: build ## Ask five times more of the service than it can do, for a minute (ARGS="-seconds 20")
+	$(GO) build -C internal/bench -o ../../bin/overload ./overload
+	bin/overload $(ARGS)
+
 .PHONY: generate
 generate: ## Regenerate everything under gen/ from openapi.yaml and sql/
 	$(GO) tool oapi-codegen -config gen/api/oapi-codegen.yaml openapi.yaml

@@ -196,6 +196,11 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	prover, signer := s.signing.prover(store, worker, s.log)
+	if signer != nil {
+		begun := time.Now()
+		counts.CheckpointAge(func() time.Duration { return time.Since(later(begun, signer.Signed())) })
+		counts.Watch("checkpoints_refused", "Trails whose database contradicts what was signed.", func() float64 { return float64(signer.Refused()) })
+	}
 	defer work(ctx, worker, signer)()
 	defer s.keepKeys(ctx)()
 	trails := audit.NewService(store)
@@ -318,4 +323,11 @@ func (s *service) drain(server *http.Server) error {
 		return errors.Join(errors.New("requests were cut after 20 s of draining"), server.Close())
 	}
 	return err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

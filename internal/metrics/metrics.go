@@ -177,8 +177,7 @@ func (m *Metrics) Watch(name, help string, read func() float64) {
 	}
 }
 
-// CheckpointAge is the gauge of seconds since the newest signed checkpoint, for whoever
-// signs them.
+// CheckpointAge is the gauge of how long ago every trail that had grown was signed.
 func (m *Metrics) CheckpointAge(read func() time.Duration) {
-	m.Watch("checkpoint_age_seconds", "Time since the newest checkpoint was signed.", func() float64 { return read().Seconds() })
+	m.Watch("checkpoint_age_seconds", "Time since every trail that had grown had a checkpoint.", func() float64 { return read().Seconds() })
 }
