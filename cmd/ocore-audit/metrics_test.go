@@ -53,7 +53,8 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 		`ocore_audit_http_requests_total{code="200",method="GET",route="/api/audit-logs"} 3`,
 		`ocore_audit_authentication_failures_total{reason="malformed"} 1`,
 		`ocore_audit_unposted_positions 0`,
-		`ocore_audit_database_connections_limit{pool="worker"} 1`,
+		`ocore_audit_database_connections_limit{pool="worker"} 3`,
+		`ocore_audit_checkpoints_refused 0`,
 	} {
 		if !strings.Contains(string(scraped), "\n"+line+"\n") {
 			t.Errorf("%s isn't there: %s", line, scraped)

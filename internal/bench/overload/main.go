@@ -183,6 +183,7 @@ func measure(ctx context.Context, service, nothing string, secret []byte) error 
 		other = open(ctx, service, 40, readRate, d-2*time.Second, reads)
 		return <-done, other
 	}
+	storm(nothing) // the first opens what is left of connections, and isn't measured
 	_, alone := storm(nothing)
 	all, beside := storm(service)
 	after := open(ctx, service, connections, 0.8*capacity, 10*time.Second, writes)
