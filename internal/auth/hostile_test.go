@@ -28,6 +28,7 @@ import (
 
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/auth"
+	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/testkit"
 )
 
@@ -271,7 +272,8 @@ func newProfile(t *testing.T, database testkit.Database, name string, header, cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.service = testkit.ServeTrusting(t, database, p.v, slog.New(slog.NewJSONHandler(p.log, nil)))
+	p.service = testkit.ServeTrusting(t, database, p.v, slog.New(slog.NewJSONHandler(p.log, nil)),
+		func(o *httpapi.Options) { o.RefusalLines = 10_000 }) // each is looked for
 	if !slices.ContainsFunc(issuers, func(i auth.Issuer) bool { return i.KeySetURL != "" }) {
 		p.mustRead(t, p.token(nil))
 	}

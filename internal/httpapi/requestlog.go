@@ -1,10 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -14,10 +14,10 @@ import (
 )
 
 // Of the lines about refusals and failures of one status so many are written a second, and
-// so many at once: a storm of bad tokens must not fill the disk.
+// so many at once unless options say otherwise: a storm of bad tokens must not fill the disk.
 const (
-	linesPerSecond = 10
-	linesAtOnce    = 100
+	linesPerSecond     = 10
+	defaultLinesAtOnce = 100
 )
 
 // maxLoggedPath bounds what is repeated of a path that the document doesn't know.
@@ -30,6 +30,7 @@ type requestLog struct {
 	log     *slog.Logger
 	metrics *metrics.Metrics
 	proxies proxies
+	atOnce  int
 	mutex   sync.Mutex
 	refused map[int]*lines // by status, of which problem.go has a handful
 }
@@ -39,8 +40,11 @@ type lines struct {
 	unlogged int
 }
 
-func newRequestLog(log *slog.Logger, m *metrics.Metrics, trusted []netip.Prefix) *requestLog {
-	return &requestLog{log: log, metrics: m, proxies: trusted, refused: map[int]*lines{}}
+func newRequestLog(o Options) *requestLog {
+	return &requestLog{
+		log: o.Log, metrics: o.Metrics, proxies: o.TrustedProxies,
+		atOnce: cmp.Or(o.RefusalLines, defaultLinesAtOnce), refused: map[int]*lines{},
+	}
 }
 
 func (l *requestLog) write(r *http.Request, c *call, status int, took time.Duration) {
@@ -86,7 +90,7 @@ func (l *requestLog) admit(status int) (unlogged int, allowed bool) {
 	defer l.mutex.Unlock()
 	q := l.refused[status]
 	if q == nil {
-		q = &lines{limiter: rate.NewLimiter(linesPerSecond, linesAtOnce)}
+		q = &lines{limiter: rate.NewLimiter(linesPerSecond, l.atOnce)}
 		l.refused[status] = q
 	}
 	if !q.limiter.Allow() {

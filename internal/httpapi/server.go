@@ -29,6 +29,7 @@ type Options struct {
 	Log           *slog.Logger
 	Metrics       *metrics.Metrics // nil: nobody counts
 	ChunkTimeout  time.Duration    // of a part of an export that nobody takes; 0: 30 s
+	RefusalLines  int              // of one status that the log may hold at once; 0: 100
 
 	// What operators may set. None of it is limited, allowed or believed without.
 	CredentialLimit   Limit          // of calls by one credential
@@ -76,7 +77,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	observed := &observer{
-		log: newRequestLog(o.Log, o.Metrics, o.TrustedProxies), metrics: o.Metrics, strictTransport: strictTransport(o.StrictTransport),
+		log: newRequestLog(o), metrics: o.Metrics, strictTransport: strictTransport(o.StrictTransport),
 	}
 	return observed.wrap(shared), nil
 }
