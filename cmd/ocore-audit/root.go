@@ -33,7 +33,7 @@ were rejected (the rejects file says which, and why); 4 done, but compare found 
 			return applyVariables(c)
 		},
 	}
-	root.AddCommand(newRun(), newServe(), newMigrate(), newToken(), newAPIKey(), newImport(), newExport(), newCompare(), newKeys(), newVerify(), newHealthcheck(), newVersion())
+	root.AddCommand(newRun(), newServe(), newMigrate(), newToken(), newAPIKey(), newImport(), newExport(), newCompare(), newKeys(), newMirror(), newVerify(), newHealthcheck(), newVersion())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%s\nTry: %s --help", err, c.CommandPath())
 	})

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -178,13 +177,5 @@ func (t tilePath) String() string {
 	if !t.entries {
 		level = strconv.Itoa(t.Level)
 	}
-	index := fmt.Sprintf("%03d", t.Index%1000)
-	for rest := t.Index / 1000; rest > 0; rest /= 1000 {
-		index = fmt.Sprintf("x%03d/", rest%1000) + index
-	}
-	path := "tile/" + level + "/" + index
-	if t.width < merkle.TileWidth {
-		path += fmt.Sprintf(".p/%d", t.width)
-	}
-	return path
+	return proof.TilePath(level, t.Index, t.width)
 }
