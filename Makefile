@@ -108,8 +108,29 @@ swagger-ui: ## Vendor Swagger UI in the version that this file names
 	internal/docs/vendor $(SWAGGER_UI_VERSION)
 
 .PHONY: browser
-browser: build $(NODE_TOOLS) ## Try /docs in a real browser: calls, accessibility, no strangers
+browser: build $(NODE_TOOLS) ## Try /docs and /ui in a real browser: calls, accessibility, no strangers
 	internal/contract/with-service --demo -- node internal/docs/browser/check.mjs
+	internal/contract/with-service --demo -- node internal/viewer/browser/check.mjs
+
+VIEWER       := internal/viewer/web
+VIEWER_TOOLS := $(VIEWER)/node_modules/.package-lock.json
+
+$(VIEWER_TOOLS): $(VIEWER)/package-lock.json
+	npm ci --prefix $(VIEWER) --ignore-scripts --no-fund --no-audit
+	@touch $@
+
+.PHONY: viewer
+viewer: $(VIEWER_TOOLS) ## Test the viewer's TypeScript and build internal/viewer/dist
+	npm run --prefix $(VIEWER) --silent types
+	npm test --prefix $(VIEWER) --silent
+	npm run --prefix $(VIEWER) --silent build -- --logLevel warn
+	@cat internal/viewer/dist/assets/*.js | gzip -9 | wc -c | awk '{print "scripts of the viewer: " $$1 " bytes compressed, of 150000"}'
+
+.PHONY: drift-viewer
+drift-viewer: viewer ## Fail when internal/viewer/dist differs from a fresh build
+	@test -z "$$(git status --porcelain -- internal/viewer/dist)" || \
+	  { git status --short -- internal/viewer/dist; \
+	    echo "internal/viewer/dist is stale: run make viewer and commit"; exit 1; }
 
 DOCUMENTS := openapi.yaml gen/openapi-3.1.yaml
 
@@ -182,4 +203,4 @@ outdated: ## Show which direct dependencies have a newer release
 
 .PHONY: check
 # The tests come first: what they remember of the last run is lost when files are generated anew.
-check: test drift drift-typescript lint lint-document changes bench-test verifiers clients contract browser fuzz-short ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser
+check: test drift drift-typescript drift-viewer lint lint-document changes bench-test verifiers clients contract browser fuzz-short ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser

@@ -142,6 +142,7 @@ func printWelcome(address string, secret []byte) error {
 	}
 	_, err = fmt.Fprintf(os.Stdout, `
 oCore Audit is ready at http://%[1]s/api (document: http://%[1]s/openapi.yaml).
+Look at the trail at http://%[1]s/ui/.
 Read about it and try each call at http://%[1]s/docs.
 This token is for the organization %[2]q, for 12 hours:
 

@@ -21,6 +21,7 @@ import (
 	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/proof"
+	"ocore.dev/audit/internal/viewer"
 )
 
 // drainTimeout is how long requests may go on after the signal to stop, and drainNotice
@@ -173,7 +174,7 @@ type service struct {
 // serve runs until ctx ends, then drains.
 func (s *service) serve(ctx context.Context, databaseURL string) error {
 	holdHeap()
-	options := httpapi.Options{Docs: docs.Handler, Log: s.log}
+	options := httpapi.Options{Docs: docs.Handler, Viewer: viewer.Handler, Log: s.log}
 	if err := s.callers.apply(&options); err != nil {
 		return err
 	}

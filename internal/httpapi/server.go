@@ -26,6 +26,7 @@ type Options struct {
 	Ready         func(context.Context) error             // nil error: requests can be served
 	Prover        *proof.Prover                           // nil: nothing can be proved
 	Docs          func(missing http.Handler) http.Handler // answers from /docs on what it can, and hands on the rest
+	Viewer        func(missing http.Handler) http.Handler // the same from /ui on; nil: there is no page
 	Log           *slog.Logger
 	Metrics       *metrics.Metrics // nil: nobody counts
 	ChunkTimeout  time.Duration    // of a part of an export that nobody takes; 0: 30 s
@@ -59,9 +60,14 @@ func New(o Options) (http.Handler, error) {
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
 	routes.Handle(tilesPath, &tiles{o.Service, o.Prover, o.Authenticator})
-	pages := o.Docs(http.HandlerFunc(refusePage))
-	routes.Handle("/docs", pages)
-	routes.Handle("/docs/", pages)
+	for at, pages := range map[string]func(http.Handler) http.Handler{"/docs": o.Docs, "/ui": o.Viewer} {
+		if pages == nil {
+			continue
+		}
+		handler := pages(http.HandlerFunc(refusePage))
+		routes.Handle(at, handler)
+		routes.Handle(at+"/", handler)
+	}
 	for at, show := range map[string]http.HandlerFunc{
 		"/healthz":          func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, "ok") },
 		"/readyz":           ready(o.Ready),
@@ -116,7 +122,7 @@ func refuseMethod(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, r, errMethodNotAllowed)
 }
 
-// refusePage answers for the pages under /docs what is not a GET or HEAD of one.
+// refusePage answers for the pages under /docs and /ui what is not a GET or HEAD of one.
 func refusePage(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		refuseMethod(w, r)

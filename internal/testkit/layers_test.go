@@ -34,18 +34,19 @@ var layers = map[string][]string{
 		"gen/db", "sql/migrations", "internal/audit", "internal/merkle", "internal/metrics",
 	},
 	"internal/docs":     {"docs"},
+	"internal/viewer":   {},
 	"internal/embedded": {},
 	"internal/importer": {"internal/audit"},
 	"internal/compare":  {"internal/audit"},
 	"cmd/ocore-audit": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof", "internal/viewer",
 	},
 	"internal/contract":            {},
 	"internal/contract/changes":    {},
 	"internal/contract/clients/go": {"gen/client"},
 	"internal/testkit/reference":   {},
 	"internal/testkit": {
-		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/metrics", "internal/postgres", "internal/proof",
+		"gen/client", "internal/audit", "internal/auth", "internal/docs", "internal/embedded", "internal/httpapi", "internal/metrics", "internal/postgres", "internal/proof", "internal/viewer",
 	},
 }
 

@@ -18,6 +18,7 @@ import (
 	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/proof"
+	"ocore.dev/audit/internal/viewer"
 )
 
 // Service is a running service over a database of its own, reached over real HTTP.
@@ -82,7 +83,7 @@ func serve(
 	trails := audit.NewService(s.Store)
 	keys := audit.NewKeys(s.Store, trails)
 	options := httpapi.Options{
-		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: s.Store.Ready, Docs: docs.Handler, Log: log,
+		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: s.Store.Ready, Docs: docs.Handler, Viewer: viewer.Handler, Log: log,
 		Metrics: counts,
 	}
 	for _, change := range changes {
