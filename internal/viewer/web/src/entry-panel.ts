@@ -14,6 +14,9 @@ import { type TrailView, value } from "./trail.js";
 const minutes = 5;
 const perPage = 10;
 
+const titles = { verified: "Verified", unsigned: "Not signed yet", unable: "Cannot check", mismatch: "MISMATCH" };
+const marks = { verified: "✓", unsigned: "…", unable: "?", mismatch: "✕" };
+
 /** One entry, over what was shown: what it says, what changed, whether it is as it was recorded, and what is around it. */
 export class EntryPanel extends Part {
   static override properties = { ...Part.properties, api: { attribute: false }, from: { state: true }, to: { state: true } };
@@ -47,6 +50,7 @@ export class EntryPanel extends Part {
 
   private async load(id: string): Promise<void> {
     this.entry.reset();
+    this.querySelector(".drawer-body")?.scrollTo(0, 0);
     await this.entry.run((signal) => this.api.entry(id, signal));
     if (this.entry.status !== "done" || this.shown !== id) return;
     this.verify();
@@ -136,8 +140,6 @@ export class EntryPanel extends Part {
   private proof(entry: Entry) {
     const evidence = this.evidence.value;
     if (this.evidence.status !== "done" || !evidence) return this.evidence.notice;
-    const titles = { verified: "Verified", unsigned: "Not signed yet", unable: "Cannot check", mismatch: "MISMATCH" };
-    const marks = { verified: "✓", unsigned: "…", unable: "?", mismatch: "✕" };
     return html`<div class="evidence ${evidence.kind}" role=${evidence.kind === "mismatch" ? "alert" : "status"}>
         <h3><span aria-hidden="true">${marks[evidence.kind]}</span> ${evidence.kind === "verified" && !evidence.signature ? "Verified, but for the signature" : titles[evidence.kind]}</h3>
         ${evidence.kind === "verified"
@@ -161,6 +163,21 @@ export class EntryPanel extends Part {
         <button type="button" @click=${() => this.app.copy(this.command(entry), "the command")}>Copy the command</button>
       </details>`;
   }
+
+  /** What the proof came to, where it can't be overlooked. */
+  private badge() {
+    const evidence = this.evidence.status === "done" ? this.evidence.value : undefined;
+    if (!evidence) return html`<span class="badge">Checking the proof…</span>`;
+    const name = evidence.kind === "verified" && !evidence.signature ? "Verified, but for the signature" : titles[evidence.kind];
+    return html`<a class="badge ${evidence.kind}" href="#proof-title" @click=${this.toProof}><span aria-hidden="true">${marks[evidence.kind]}</span> ${name}</a>`;
+  }
+
+  private toProof = (event: Event): void => {
+    event.preventDefault(); // the address is the page's state
+    const title = this.querySelector<HTMLElement>("#proof-title")!;
+    title.scrollIntoView();
+    title.focus();
+  };
 
   private command(entry: Entry): string {
     return `ocore-audit verify entry ${this.proofName(entry)} --keys-file keys.txt`;
@@ -275,10 +292,10 @@ export class EntryPanel extends Part {
 
   private whole(entry: Entry) {
     return html`
-      <p class="sentence" id="entry-title">${sentence(entry)}</p>
+      <div><p class="sentence">${sentence(entry)}</p>${this.badge()}</div>
       ${this.facts(entry)}
       <section aria-labelledby="changes-title"><h2 id="changes-title">What changed</h2>${this.difference(entry)}</section>
-      <section aria-labelledby="proof-title"><h2 id="proof-title">Is it as it was recorded?</h2>${this.proof(entry)}</section>
+      <section aria-labelledby="proof-title"><h2 id="proof-title" tabindex="-1">Is it as it was recorded?</h2>${this.proof(entry)}</section>
       <details class="section history" @toggle=${(event: Event) => this.onToggle(event, this.history, () => this.loadHistory())}><summary>History of this resource</summary>${this.historyOf(entry)}</details>
       <details class="section around" @toggle=${(event: Event) => this.onToggle(event, this.around, () => this.loadAround())}><summary>The same user around that time</summary>${this.aroundOf(entry)}</details>
       <details class="section raw"><summary>As JSON</summary><pre>${pretty(entry.json)}</pre></details>`;

@@ -60,7 +60,7 @@ export function readState(search: string): State {
   };
   const perPage = whole("per_page", start.perPage);
   return {
-    tab: (query.get("tab") ?? "") in tabs ? (query.get("tab") as Tab) : "trail",
+    tab: Object.hasOwn(tabs, query.get("tab") ?? "") ? (query.get("tab") as Tab) : "trail",
     filter: { include, exclude, range: readRange(query) },
     page: whole("page", 1),
     perPage: pageSizes.includes(perPage) ? perPage : start.perPage,
@@ -74,7 +74,7 @@ export function readState(search: string): State {
 
 function readRange(query: URLSearchParams): Range {
   const last = query.get("last") ?? "";
-  if (last in presets) return { kind: "last", preset: last as Preset };
+  if (Object.hasOwn(presets, last)) return { kind: "last", preset: last as Preset };
   const [from, to] = ["start_date", "end_date"].map((name) => query.get(name) || undefined);
   if (!from && !to) return { kind: "all" };
   return { kind: "between", ...(from && { start: from }), ...(to && { end: to }) };

@@ -106,7 +106,7 @@ export class TrailView extends Part {
     const rows = this.list.value?.entries.length ?? 0;
     if (!step || !rows || this.list.status !== "done") return;
     event.preventDefault();
-    const onRow = document.activeElement?.closest("tbody tr") !== null && document.activeElement?.closest("tbody tr") !== undefined;
+    const onRow = Boolean(document.activeElement?.closest("tbody tr"));
     this.current = onRow ? Math.max(0, Math.min(rows - 1, this.current + step)) : Math.min(this.current, rows - 1);
     void this.updateComplete.then(() => this.querySelector<HTMLElement>(`tbody tr:nth-child(${this.current + 1}) a.open`)?.focus());
   }
@@ -156,7 +156,7 @@ export class TrailView extends Part {
 
   private filterBar() {
     const { filter } = this.state;
-    const set = JSON.stringify({ ...filter.include, ...{} });
+    const set = JSON.stringify(filter.include);
     return html`<section class="filters" aria-label="Filter">
       <div class="row">
         <label>View
@@ -209,7 +209,7 @@ export class TrailView extends Part {
     const { zone } = this.preferences;
     const [start, end] = range.kind === "between" ? [range.start, range.end] : [];
     const shown = (instant: string | undefined) => (instant ? localInput(instant, zone) : "");
-    return html`<details class="bounds" ?open=${false}>
+    return html`<details class="bounds">
       <summary>From … to</summary>
       <form @submit=${this.setBounds}>
         <label>From <input type="datetime-local" name="start" step="1" .value=${shown(start)} /></label>
@@ -249,7 +249,7 @@ export class TrailView extends Part {
   // The table.
 
   private get columns(): readonly string[] {
-    return (this.state.columns ?? this.preferences.columns).filter((name) => name in columns);
+    return (this.state.columns ?? this.preferences.columns).filter((name) => Object.hasOwn(columns, name));
   }
 
   private toggleColumn(name: string, on: boolean): void {
@@ -262,7 +262,7 @@ export class TrailView extends Part {
     const { zone, density } = this.preferences;
     const shown = this.columns.map((name) => [name, columns[name]!] as const);
     return html`<div class="scroll" role="region" aria-label="Entries" tabindex="0">
-      <table class="entries ${density}" aria-busy=${this.list.status === "loading"}>
+      <table class="entries ${density}" role="table" aria-busy=${this.list.status === "loading"}>
         <caption class="hidden">Entries ${(page.page - 1) * page.perPage + 1} to ${(page.page - 1) * page.perPage + page.entries.length} of ${page.total}, newest first</caption>
         <thead><tr>
           <th scope="col">Time <span class="quiet">${zone === "UTC" ? "UTC" : `UTC${offset(Date.now(), zone)}`}</span></th>
@@ -323,9 +323,14 @@ export class TrailView extends Part {
 
   private copies(page: Page) {
     const query = { ...this.query, page: this.state.page, per_page: this.state.perPage };
-    return html`<button type="button" @click=${() => this.app.copy(this.app.link(), "the link")}>Copy link</button>
-      <button type="button" @click=${() => this.app.copy(this.app.curl(`/audit-logs?${toSearch(query)}`), "the curl command")}>Copy as curl</button>
-      <button type="button" @click=${() => this.app.copy(pretty(page.json), "this page as JSON")}>Copy as JSON</button>`;
+    return html`<details class="chooser">
+      <summary>Copy</summary>
+      <div>
+        <button type="button" @click=${() => this.app.copy(this.app.link(), "the link")}>Copy link</button>
+        <button type="button" @click=${() => this.app.copy(this.app.curl(`/audit-logs?${toSearch(query)}`), "the curl command")}>Copy as curl</button>
+        <button type="button" @click=${() => this.app.copy(pretty(page.json), "this page as JSON")}>Copy as JSON</button>
+      </div>
+    </details>`;
   }
 
   private bar(page: Page | undefined) {
