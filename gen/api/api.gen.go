@@ -16,6 +16,30 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuditLogField.
+const (
+	AuditLogFieldAction       AuditLogField = "action"
+	AuditLogFieldResourceID   AuditLogField = "resource_id"
+	AuditLogFieldResourceType AuditLogField = "resource_type"
+	AuditLogFieldUserID       AuditLogField = "user_id"
+)
+
+// Valid indicates whether the value is a known member of the AuditLogField enum.
+func (e AuditLogField) Valid() bool {
+	switch e {
+	case AuditLogFieldAction:
+		return true
+	case AuditLogFieldResourceID:
+		return true
+	case AuditLogFieldResourceType:
+		return true
+	case AuditLogFieldUserID:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExportFormat.
 const (
 	ExportFormatCsv  ExportFormat = "csv"
@@ -355,6 +379,82 @@ type AuditLogExportProof struct {
 	Salts []AuditLogSalts `json:"salts"`
 }
 
+// AuditLogFacet A value, and how often it stands.
+type AuditLogFacet struct {
+	// Count How many of the entries have it.
+	//
+	// Example: 1
+	Count int64 `json:"count"`
+
+	// Value The value, whole.
+	//
+	// Example: server.updated
+	Value string `json:"value"`
+}
+
+// AuditLogFacetList The commonest values of a member.
+type AuditLogFacetList struct {
+	// Distinct How many values there were, whether listed or not.
+	//
+	// Example: 2
+	Distinct int64 `json:"distinct"`
+
+	// Exact Whether these are all that match, so that the counts are of everything.
+	//
+	// Example: true
+	Exact bool `json:"exact"`
+
+	// Items The values, commonest first.
+	Items []AuditLogFacet `json:"items"`
+
+	// Of How many entries the counts were taken from, the newest that match.
+	//
+	// Example: 2
+	Of int64 `json:"of"`
+
+	// Total How many entries match.
+	//
+	// Example: 2
+	Total int64 `json:"total"`
+}
+
+// AuditLogField A member that entries are found by.
+type AuditLogField string
+
+// AuditLogHistogram How many entries match in each interval of time.
+type AuditLogHistogram struct {
+	// End When the last interval ends; it belongs to it.
+	//
+	// Example: 2026-11-23T08:30:27.055302Z
+	End *time.Time `json:"end,omitempty"`
+
+	// Items The intervals, oldest first, also those without an entry.
+	Items []AuditLogInterval `json:"items"`
+
+	// Start When the first interval begins.
+	//
+	// Example: 2026-10-26T08:30:27.055300Z
+	Start *time.Time `json:"start,omitempty"`
+
+	// Total How many entries match, in all intervals together.
+	//
+	// Example: 1
+	Total int64 `json:"total"`
+}
+
+// AuditLogInterval An interval of time, which ends where the next one begins.
+type AuditLogInterval struct {
+	// Count How many entries match in it.
+	//
+	// Example: 1
+	Count int64 `json:"count"`
+
+	// Start When it begins.
+	//
+	// Example: 2026-11-09T08:30:27.055301Z
+	Start time.Time `json:"start"`
+}
+
 // AuditLogKey A key that verifies checkpoints.
 type AuditLogKey struct {
 	// Algorithm How it signs; so far always `Ed25519`.
@@ -520,6 +620,14 @@ type AuditLogSalts struct {
 	//
 	// Example: NrU7GEBwUV8JjKUr6S7sbQ
 	UserName *string `json:"userName,omitempty"`
+}
+
+// AuditLogValueList Values of a member.
+type AuditLogValueList struct {
+	// Items The values, whole, in order of their bytes.
+	//
+	// Example: ["server.created","server.updated"]
+	Items []string `json:"items"`
 }
 
 // ExportFormat `json` loses nothing; `csv` opens in a spreadsheet.
@@ -711,6 +819,9 @@ type ProblemFault struct {
 	Pointer string `json:"pointer"`
 }
 
+// ActionExclusion defines model for ActionExclusion.
+type ActionExclusion = []string
+
 // ActionFilter defines model for ActionFilter.
 type ActionFilter = string
 
@@ -719,6 +830,9 @@ type CursorToken = string
 
 // EndDate defines model for EndDate.
 type EndDate = string
+
+// EntryField A member that entries are found by.
+type EntryField = AuditLogField
 
 // IgnoredPageNumber defines model for IgnoredPageNumber.
 type IgnoredPageNumber = int64
@@ -735,14 +849,23 @@ type PageNumber = int64
 // PageSize defines model for PageSize.
 type PageSize = int32
 
+// ResourceIDExclusion defines model for ResourceIdExclusion.
+type ResourceIDExclusion = []string
+
 // ResourceIDFilter defines model for ResourceIdFilter.
 type ResourceIDFilter = string
+
+// ResourceTypeExclusion defines model for ResourceTypeExclusion.
+type ResourceTypeExclusion = []string
 
 // ResourceTypeFilter defines model for ResourceTypeFilter.
 type ResourceTypeFilter = string
 
 // StartDate defines model for StartDate.
 type StartDate = string
+
+// UserIDExclusion defines model for UserIdExclusion.
+type UserIDExclusion = []string
 
 // UserIDFilter defines model for UserIdFilter.
 type UserIDFilter = string
@@ -800,6 +923,9 @@ type ListAdminAuditLogsParams struct {
 	// Action Only entries with this action.
 	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
 	// Search Only entries that contain this text, in any letter case, in their `action` or anywhere in their `details`: in a key, a string or a number.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 }
@@ -844,6 +970,18 @@ type ListAuditLogsParams struct {
 
 	// UserID Only entries of the user with this id.
 	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
 	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
@@ -920,6 +1058,18 @@ type ExportAuditLogsParams struct {
 	// UserID Only entries of the user with this id.
 	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
 	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
@@ -931,6 +1081,84 @@ type ExportAuditLogsParams struct {
 
 	// PerPage Has no effect here. It is accepted for the same reason as `page`.
 	PerPage *IgnoredPageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// ListAuditLogFacetsParams defines parameters for ListAuditLogFacets.
+type ListAuditLogFacetsParams struct {
+	// Field The member whose values are meant, by the name of the filter for it. Without it, `action`.
+	Field *EntryField `form:"field,omitempty" json:"field,omitempty"`
+
+	// ResourceType Only entries about resources of this type.
+	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+
+	// ResourceID Only entries about resources with this id.
+	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+
+	// Action Only entries with this action.
+	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+
+	// UserID Only entries of the user with this id.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
+	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
+	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+
+	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
+	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// GetAuditLogHistogramParams defines parameters for GetAuditLogHistogram.
+type GetAuditLogHistogramParams struct {
+	// Buckets How many intervals, up to 200. 0, like leaving it out, means 60.
+	Buckets *int32 `form:"buckets,omitempty" json:"buckets,omitempty"`
+
+	// ResourceType Only entries about resources of this type.
+	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+
+	// ResourceID Only entries about resources with this id.
+	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+
+	// Action Only entries with this action.
+	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+
+	// UserID Only entries of the user with this id.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
+	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
+	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+
+	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
+	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
@@ -965,11 +1193,74 @@ type ListResourceAuditLogsParams struct {
 	// UserID Only entries of the user with this id.
 	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
 	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
 	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// TailAuditLogsParams defines parameters for TailAuditLogs.
+type TailAuditLogsParams struct {
+	// Position The position to begin at. Without it, the end of the trail as it is now.
+	Position *int64 `form:"position,omitempty" json:"position,omitempty"`
+
+	// Wait How many seconds to wait for entries that aren't there yet. 0 gives what there is and ends. Without it, the stream goes on for as long as the token is valid.
+	Wait *int32 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// ResourceType Only entries about resources of this type.
+	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+
+	// ResourceID Only entries about resources with this id.
+	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+
+	// Action Only entries with this action.
+	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+
+	// UserID Only entries of the user with this id.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+
+	// LastEventID The `id` of the last event that arrived. The stream goes on behind it, whatever `position` says.
+	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
+}
+
+// ListAuditLogValuesParams defines parameters for ListAuditLogValues.
+type ListAuditLogValuesParams struct {
+	// Field The member whose values are meant, by the name of the filter for it. Without it, `action`.
+	Field *EntryField `form:"field,omitempty" json:"field,omitempty"`
+
+	// Prefix What the values begin with. Without it, the first values of all.
+	Prefix *string `form:"prefix,omitempty" json:"prefix,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
@@ -1249,12 +1540,24 @@ type ServerInterface interface {
 	// ExportAuditLogs Export audit logs
 	// (GET /audit-logs/export)
 	ExportAuditLogs(ctx echo.Context, params ExportAuditLogsParams) error
+	// ListAuditLogFacets Count the commonest values
+	// (GET /audit-logs/facets)
+	ListAuditLogFacets(ctx echo.Context, params ListAuditLogFacetsParams) error
+	// GetAuditLogHistogram Count entries over time
+	// (GET /audit-logs/histogram)
+	GetAuditLogHistogram(ctx echo.Context, params GetAuditLogHistogramParams) error
 	// ListAuditLogKeys List the verifier keys
 	// (GET /audit-logs/keys)
 	ListAuditLogKeys(ctx echo.Context, params ListAuditLogKeysParams) error
 	// ListResourceAuditLogs List a resource's audit logs
 	// (GET /audit-logs/resource/{type}/{id})
 	ListResourceAuditLogs(ctx echo.Context, pType string, id string, params ListResourceAuditLogsParams) error
+	// TailAuditLogs Follow the trail
+	// (GET /audit-logs/tail)
+	TailAuditLogs(ctx echo.Context, params TailAuditLogsParams) error
+	// ListAuditLogValues Complete a value
+	// (GET /audit-logs/values)
+	ListAuditLogValues(ctx echo.Context, params ListAuditLogValuesParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1294,6 +1597,13 @@ func (w *ServerInterfaceWrapper) ListAdminAuditLogs(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
 	}
 
 	// ------------- Optional query parameter "search" -------------
@@ -1464,6 +1774,34 @@ func (w *ServerInterfaceWrapper) ListAuditLogs(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_type", ctx.QueryParams(), &params.ExcludeResourceType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_id", ctx.QueryParams(), &params.ExcludeResourceID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_user_id", ctx.QueryParams(), &params.ExcludeUserID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_user_id: %s", err))
 	}
 
 	// ------------- Optional query parameter "start_date" -------------
@@ -1758,6 +2096,34 @@ func (w *ServerInterfaceWrapper) ExportAuditLogs(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
 	}
 
+	// ------------- Optional query parameter "exclude_resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_type", ctx.QueryParams(), &params.ExcludeResourceType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_id", ctx.QueryParams(), &params.ExcludeResourceID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_user_id", ctx.QueryParams(), &params.ExcludeUserID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_user_id: %s", err))
+	}
+
 	// ------------- Optional query parameter "start_date" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "start_date", ctx.QueryParams(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -1805,6 +2171,216 @@ func (w *ServerInterfaceWrapper) ExportAuditLogs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ExportAuditLogs(ctx, params)
+	return err
+}
+
+// ListAuditLogFacets converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAuditLogFacets(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditLogFacetsParams
+	// ------------- Optional query parameter "field" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "field", ctx.QueryParams(), &params.Field, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter field: %s", err))
+	}
+
+	// ------------- Optional query parameter "resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_type", ctx.QueryParams(), &params.ResourceType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_id", ctx.QueryParams(), &params.ResourceID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_type", ctx.QueryParams(), &params.ExcludeResourceType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_id", ctx.QueryParams(), &params.ExcludeResourceID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_user_id", ctx.QueryParams(), &params.ExcludeUserID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "start_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "start_date", ctx.QueryParams(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter start_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "end_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "end_date", ctx.QueryParams(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter end_date: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAuditLogFacets(ctx, params)
+	return err
+}
+
+// GetAuditLogHistogram converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogHistogram(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogHistogramParams
+	// ------------- Optional query parameter "buckets" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "buckets", ctx.QueryParams(), &params.Buckets, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter buckets: %s", err))
+	}
+
+	// ------------- Optional query parameter "resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_type", ctx.QueryParams(), &params.ResourceType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_id", ctx.QueryParams(), &params.ResourceID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_type", ctx.QueryParams(), &params.ExcludeResourceType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_id", ctx.QueryParams(), &params.ExcludeResourceID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_user_id", ctx.QueryParams(), &params.ExcludeUserID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "start_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "start_date", ctx.QueryParams(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter start_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "end_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "end_date", ctx.QueryParams(), &params.EndDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter end_date: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogHistogram(ctx, params)
 	return err
 }
 
@@ -1907,6 +2483,34 @@ func (w *ServerInterfaceWrapper) ListResourceAuditLogs(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
 	}
 
+	// ------------- Optional query parameter "exclude_resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_type", ctx.QueryParams(), &params.ExcludeResourceType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_id", ctx.QueryParams(), &params.ExcludeResourceID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_user_id", ctx.QueryParams(), &params.ExcludeUserID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_user_id: %s", err))
+	}
+
 	// ------------- Optional query parameter "start_date" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "start_date", ctx.QueryParams(), &params.StartDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -1940,6 +2544,161 @@ func (w *ServerInterfaceWrapper) ListResourceAuditLogs(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListResourceAuditLogs(ctx, pType, id, params)
+	return err
+}
+
+// TailAuditLogs converts echo context to params.
+func (w *ServerInterfaceWrapper) TailAuditLogs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TailAuditLogsParams
+	// ------------- Optional query parameter "position" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "position", ctx.QueryParams(), &params.Position, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter position: %s", err))
+	}
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", ctx.QueryParams(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter wait: %s", err))
+	}
+
+	// ------------- Optional query parameter "resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_type", ctx.QueryParams(), &params.ResourceType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_id", ctx.QueryParams(), &params.ResourceID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_type", ctx.QueryParams(), &params.ExcludeResourceType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_resource_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_resource_id", ctx.QueryParams(), &params.ExcludeResourceID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_resource_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_action", ctx.QueryParams(), &params.ExcludeAction, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_action: %s", err))
+	}
+
+	// ------------- Optional query parameter "exclude_user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "exclude_user_id", ctx.QueryParams(), &params.ExcludeUserID, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter exclude_user_id: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID int64
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TailAuditLogs(ctx, params)
+	return err
+}
+
+// ListAuditLogValues converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAuditLogValues(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditLogValuesParams
+	// ------------- Optional query parameter "field" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "field", ctx.QueryParams(), &params.Field, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter field: %s", err))
+	}
+
+	// ------------- Optional query parameter "prefix" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "prefix", ctx.QueryParams(), &params.Prefix, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter prefix: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "X-Org-Slug" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Org-Slug")]; found {
+		var XOrgSlug OrgSlug
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for X-Org-Slug, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Org-Slug", valueList[0], &XOrgSlug, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
+		}
+
+		params.XOrgSlug = &XOrgSlug
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAuditLogValues(ctx, params)
 	return err
 }
 
@@ -1994,6 +2753,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/audit-logs", wrapper.CreateAuditLog, options.OperationMiddlewares["createAuditLog"]...)
 	router.POST(options.BaseURL+"/audit-logs/batch", wrapper.CreateAuditLogBatch, options.OperationMiddlewares["createAuditLogBatch"]...)
 	router.GET(options.BaseURL+"/audit-logs/export", wrapper.ExportAuditLogs, options.OperationMiddlewares["exportAuditLogs"]...)
+	router.GET(options.BaseURL+"/audit-logs/histogram", wrapper.GetAuditLogHistogram, options.OperationMiddlewares["getAuditLogHistogram"]...)
+	router.GET(options.BaseURL+"/audit-logs/facets", wrapper.ListAuditLogFacets, options.OperationMiddlewares["listAuditLogFacets"]...)
+	router.GET(options.BaseURL+"/audit-logs/values", wrapper.ListAuditLogValues, options.OperationMiddlewares["listAuditLogValues"]...)
+	router.GET(options.BaseURL+"/audit-logs/tail", wrapper.TailAuditLogs, options.OperationMiddlewares["tailAuditLogs"]...)
 	router.GET(options.BaseURL+"/audit-logs/entries/:id", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/audit-logs/entries/:id/proof", wrapper.GetAuditLogProof, options.OperationMiddlewares["getAuditLogProof"]...)
 	router.GET(options.BaseURL+"/audit-logs/checkpoint", wrapper.GetAuditLogCheckpoint, options.OperationMiddlewares["getAuditLogCheckpoint"]...)
@@ -5403,6 +6166,384 @@ func (response ExportAuditLogs505ApplicationProblemPlusJSONResponse) VisitExport
 	return err
 }
 
+type ListAuditLogFacetsRequestObject struct {
+	Params ListAuditLogFacetsParams
+}
+
+type ListAuditLogFacetsResponseObject interface {
+	VisitListAuditLogFacetsResponse(w http.ResponseWriter) error
+}
+
+type ListAuditLogFacets200ResponseHeaders struct {
+	XRequestID string
+}
+
+type ListAuditLogFacets200JSONResponse struct {
+	Body    AuditLogFacetList
+	Headers ListAuditLogFacets200ResponseHeaders
+}
+
+func (response ListAuditLogFacets200JSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogFacets400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogFacets400ApplicationProblemPlusJSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogFacets401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogFacets401ApplicationProblemPlusJSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogFacets403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogFacets403ApplicationProblemPlusJSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogFacets429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogFacets429ApplicationProblemPlusJSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogFacets500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogFacets500ApplicationProblemPlusJSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogFacets503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogFacets503ApplicationProblemPlusJSONResponse) VisitListAuditLogFacetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogramRequestObject struct {
+	Params GetAuditLogHistogramParams
+}
+
+type GetAuditLogHistogramResponseObject interface {
+	VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error
+}
+
+type GetAuditLogHistogram200ResponseHeaders struct {
+	XRequestID string
+}
+
+type GetAuditLogHistogram200JSONResponse struct {
+	Body    AuditLogHistogram
+	Headers GetAuditLogHistogram200ResponseHeaders
+}
+
+func (response GetAuditLogHistogram200JSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogram400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogHistogram400ApplicationProblemPlusJSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogram401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogHistogram401ApplicationProblemPlusJSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogram403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogHistogram403ApplicationProblemPlusJSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogram429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogHistogram429ApplicationProblemPlusJSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogram500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogHistogram500ApplicationProblemPlusJSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditLogHistogram503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditLogHistogram503ApplicationProblemPlusJSONResponse) VisitGetAuditLogHistogramResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAuditLogKeysRequestObject struct {
 	Params ListAuditLogKeysParams
 }
@@ -5811,6 +6952,413 @@ func (response ListResourceAuditLogs503ApplicationProblemPlusJSONResponse) Visit
 	return err
 }
 
+type TailAuditLogsRequestObject struct {
+	Params TailAuditLogsParams
+}
+
+type TailAuditLogsResponseObject interface {
+	VisitTailAuditLogsResponse(w http.ResponseWriter) error
+}
+
+type TailAuditLogs200ResponseHeaders struct {
+	XAccelBuffering string
+	XRequestID      string
+}
+
+type TailAuditLogs200TextEventStreamResponse struct {
+	Body          io.Reader
+	Headers       TailAuditLogs200ResponseHeaders
+	ContentLength int64
+}
+
+func (response TailAuditLogs200TextEventStreamResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("X-Accel-Buffering", fmt.Sprint(response.Headers.XAccelBuffering))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type TailAuditLogs400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response TailAuditLogs400ApplicationProblemPlusJSONResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TailAuditLogs401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response TailAuditLogs401ApplicationProblemPlusJSONResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TailAuditLogs403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response TailAuditLogs403ApplicationProblemPlusJSONResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TailAuditLogs429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response TailAuditLogs429ApplicationProblemPlusJSONResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TailAuditLogs500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response TailAuditLogs500ApplicationProblemPlusJSONResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TailAuditLogs503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response TailAuditLogs503ApplicationProblemPlusJSONResponse) VisitTailAuditLogsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValuesRequestObject struct {
+	Params ListAuditLogValuesParams
+}
+
+type ListAuditLogValuesResponseObject interface {
+	VisitListAuditLogValuesResponse(w http.ResponseWriter) error
+}
+
+type ListAuditLogValues200ResponseHeaders struct {
+	XRequestID string
+}
+
+type ListAuditLogValues200JSONResponse struct {
+	Body    AuditLogValueList
+	Headers ListAuditLogValues200ResponseHeaders
+}
+
+func (response ListAuditLogValues200JSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValues400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogValues400ApplicationProblemPlusJSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValues401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogValues401ApplicationProblemPlusJSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValues403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogValues403ApplicationProblemPlusJSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValues429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogValues429ApplicationProblemPlusJSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValues500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogValues500ApplicationProblemPlusJSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditLogValues503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListAuditLogValues503ApplicationProblemPlusJSONResponse) VisitListAuditLogValuesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAdminAuditLogs List admin audit logs
@@ -5852,12 +7400,24 @@ type StrictServerInterface interface {
 	// ExportAuditLogs Export audit logs
 	// (GET /audit-logs/export)
 	ExportAuditLogs(ctx context.Context, request ExportAuditLogsRequestObject) (ExportAuditLogsResponseObject, error)
+	// ListAuditLogFacets Count the commonest values
+	// (GET /audit-logs/facets)
+	ListAuditLogFacets(ctx context.Context, request ListAuditLogFacetsRequestObject) (ListAuditLogFacetsResponseObject, error)
+	// GetAuditLogHistogram Count entries over time
+	// (GET /audit-logs/histogram)
+	GetAuditLogHistogram(ctx context.Context, request GetAuditLogHistogramRequestObject) (GetAuditLogHistogramResponseObject, error)
 	// ListAuditLogKeys List the verifier keys
 	// (GET /audit-logs/keys)
 	ListAuditLogKeys(ctx context.Context, request ListAuditLogKeysRequestObject) (ListAuditLogKeysResponseObject, error)
 	// ListResourceAuditLogs List a resource's audit logs
 	// (GET /audit-logs/resource/{type}/{id})
 	ListResourceAuditLogs(ctx context.Context, request ListResourceAuditLogsRequestObject) (ListResourceAuditLogsResponseObject, error)
+	// TailAuditLogs Follow the trail
+	// (GET /audit-logs/tail)
+	TailAuditLogs(ctx context.Context, request TailAuditLogsRequestObject) (TailAuditLogsResponseObject, error)
+	// ListAuditLogValues Complete a value
+	// (GET /audit-logs/values)
+	ListAuditLogValues(ctx context.Context, request ListAuditLogValuesRequestObject) (ListAuditLogValuesResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -6290,6 +7850,56 @@ func (sh *strictHandler) ExportAuditLogs(ctx echo.Context, params ExportAuditLog
 	return nil
 }
 
+// ListAuditLogFacets operation middleware
+func (sh *strictHandler) ListAuditLogFacets(ctx echo.Context, params ListAuditLogFacetsParams) error {
+	var request ListAuditLogFacetsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditLogFacets(ctx.Request().Context(), request.(ListAuditLogFacetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditLogFacets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditLogFacetsResponseObject); ok {
+		return validResponse.VisitListAuditLogFacetsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAuditLogHistogram operation middleware
+func (sh *strictHandler) GetAuditLogHistogram(ctx echo.Context, params GetAuditLogHistogramParams) error {
+	var request GetAuditLogHistogramRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditLogHistogram(ctx.Request().Context(), request.(GetAuditLogHistogramRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditLogHistogram")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuditLogHistogramResponseObject); ok {
+		return validResponse.VisitGetAuditLogHistogramResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListAuditLogKeys operation middleware
 func (sh *strictHandler) ListAuditLogKeys(ctx echo.Context, params ListAuditLogKeysParams) error {
 	var request ListAuditLogKeysRequestObject
@@ -6336,6 +7946,56 @@ func (sh *strictHandler) ListResourceAuditLogs(ctx echo.Context, pType string, i
 		return err
 	} else if validResponse, ok := response.(ListResourceAuditLogsResponseObject); ok {
 		return validResponse.VisitListResourceAuditLogsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TailAuditLogs operation middleware
+func (sh *strictHandler) TailAuditLogs(ctx echo.Context, params TailAuditLogsParams) error {
+	var request TailAuditLogsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TailAuditLogs(ctx.Request().Context(), request.(TailAuditLogsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TailAuditLogs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TailAuditLogsResponseObject); ok {
+		return validResponse.VisitTailAuditLogsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAuditLogValues operation middleware
+func (sh *strictHandler) ListAuditLogValues(ctx echo.Context, params ListAuditLogValuesParams) error {
+	var request ListAuditLogValuesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditLogValues(ctx.Request().Context(), request.(ListAuditLogValuesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditLogValues")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditLogValuesResponseObject); ok {
+		return validResponse.VisitListAuditLogValuesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

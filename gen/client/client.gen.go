@@ -17,6 +17,30 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuditLogField.
+const (
+	AuditLogFieldAction       AuditLogField = "action"
+	AuditLogFieldResourceID   AuditLogField = "resource_id"
+	AuditLogFieldResourceType AuditLogField = "resource_type"
+	AuditLogFieldUserID       AuditLogField = "user_id"
+)
+
+// Valid indicates whether the value is a known member of the AuditLogField enum.
+func (e AuditLogField) Valid() bool {
+	switch e {
+	case AuditLogFieldAction:
+		return true
+	case AuditLogFieldResourceID:
+		return true
+	case AuditLogFieldResourceType:
+		return true
+	case AuditLogFieldUserID:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ExportFormat.
 const (
 	ExportFormatCsv  ExportFormat = "csv"
@@ -356,6 +380,82 @@ type AuditLogExportProof struct {
 	Salts []AuditLogSalts `json:"salts"`
 }
 
+// AuditLogFacet A value, and how often it stands.
+type AuditLogFacet struct {
+	// Count How many of the entries have it.
+	//
+	// Example: 1
+	Count int64 `json:"count"`
+
+	// Value The value, whole.
+	//
+	// Example: server.updated
+	Value string `json:"value"`
+}
+
+// AuditLogFacetList The commonest values of a member.
+type AuditLogFacetList struct {
+	// Distinct How many values there were, whether listed or not.
+	//
+	// Example: 2
+	Distinct int64 `json:"distinct"`
+
+	// Exact Whether these are all that match, so that the counts are of everything.
+	//
+	// Example: true
+	Exact bool `json:"exact"`
+
+	// Items The values, commonest first.
+	Items []AuditLogFacet `json:"items"`
+
+	// Of How many entries the counts were taken from, the newest that match.
+	//
+	// Example: 2
+	Of int64 `json:"of"`
+
+	// Total How many entries match.
+	//
+	// Example: 2
+	Total int64 `json:"total"`
+}
+
+// AuditLogField A member that entries are found by.
+type AuditLogField string
+
+// AuditLogHistogram How many entries match in each interval of time.
+type AuditLogHistogram struct {
+	// End When the last interval ends; it belongs to it.
+	//
+	// Example: 2026-11-23T08:30:27.055302Z
+	End *time.Time `json:"end,omitempty"`
+
+	// Items The intervals, oldest first, also those without an entry.
+	Items []AuditLogInterval `json:"items"`
+
+	// Start When the first interval begins.
+	//
+	// Example: 2026-10-26T08:30:27.055300Z
+	Start *time.Time `json:"start,omitempty"`
+
+	// Total How many entries match, in all intervals together.
+	//
+	// Example: 1
+	Total int64 `json:"total"`
+}
+
+// AuditLogInterval An interval of time, which ends where the next one begins.
+type AuditLogInterval struct {
+	// Count How many entries match in it.
+	//
+	// Example: 1
+	Count int64 `json:"count"`
+
+	// Start When it begins.
+	//
+	// Example: 2026-11-09T08:30:27.055301Z
+	Start time.Time `json:"start"`
+}
+
 // AuditLogKey A key that verifies checkpoints.
 type AuditLogKey struct {
 	// Algorithm How it signs; so far always `Ed25519`.
@@ -521,6 +621,14 @@ type AuditLogSalts struct {
 	//
 	// Example: NrU7GEBwUV8JjKUr6S7sbQ
 	UserName *string `json:"userName,omitempty"`
+}
+
+// AuditLogValueList Values of a member.
+type AuditLogValueList struct {
+	// Items The values, whole, in order of their bytes.
+	//
+	// Example: ["server.created","server.updated"]
+	Items []string `json:"items"`
 }
 
 // ExportFormat `json` loses nothing; `csv` opens in a spreadsheet.
@@ -712,6 +820,9 @@ type ProblemFault struct {
 	Pointer string `json:"pointer"`
 }
 
+// ActionExclusion defines model for ActionExclusion.
+type ActionExclusion = []string
+
 // ActionFilter defines model for ActionFilter.
 type ActionFilter = string
 
@@ -720,6 +831,9 @@ type CursorToken = string
 
 // EndDate defines model for EndDate.
 type EndDate = string
+
+// EntryField A member that entries are found by.
+type EntryField = AuditLogField
 
 // IgnoredPageNumber defines model for IgnoredPageNumber.
 type IgnoredPageNumber = int64
@@ -736,14 +850,23 @@ type PageNumber = int64
 // PageSize defines model for PageSize.
 type PageSize = int32
 
+// ResourceIDExclusion defines model for ResourceIdExclusion.
+type ResourceIDExclusion = []string
+
 // ResourceIDFilter defines model for ResourceIdFilter.
 type ResourceIDFilter = string
+
+// ResourceTypeExclusion defines model for ResourceTypeExclusion.
+type ResourceTypeExclusion = []string
 
 // ResourceTypeFilter defines model for ResourceTypeFilter.
 type ResourceTypeFilter = string
 
 // StartDate defines model for StartDate.
 type StartDate = string
+
+// UserIDExclusion defines model for UserIdExclusion.
+type UserIDExclusion = []string
 
 // UserIDFilter defines model for UserIdFilter.
 type UserIDFilter = string
@@ -801,6 +924,9 @@ type ListAdminAuditLogsParams struct {
 	// Action Only entries with this action.
 	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
 	// Search Only entries that contain this text, in any letter case, in their `action` or anywhere in their `details`: in a key, a string or a number.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 }
@@ -845,6 +971,18 @@ type ListAuditLogsParams struct {
 
 	// UserID Only entries of the user with this id.
 	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
 	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
@@ -921,6 +1059,18 @@ type ExportAuditLogsParams struct {
 	// UserID Only entries of the user with this id.
 	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
 	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
@@ -932,6 +1082,84 @@ type ExportAuditLogsParams struct {
 
 	// PerPage Has no effect here. It is accepted for the same reason as `page`.
 	PerPage *IgnoredPageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// ListAuditLogFacetsParams defines parameters for ListAuditLogFacets.
+type ListAuditLogFacetsParams struct {
+	// Field The member whose values are meant, by the name of the filter for it. Without it, `action`.
+	Field *EntryField `form:"field,omitempty" json:"field,omitempty"`
+
+	// ResourceType Only entries about resources of this type.
+	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+
+	// ResourceID Only entries about resources with this id.
+	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+
+	// Action Only entries with this action.
+	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+
+	// UserID Only entries of the user with this id.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
+	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
+	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+
+	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
+	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// GetAuditLogHistogramParams defines parameters for GetAuditLogHistogram.
+type GetAuditLogHistogramParams struct {
+	// Buckets How many intervals, up to 200. 0, like leaving it out, means 60.
+	Buckets *int32 `form:"buckets,omitempty" json:"buckets,omitempty"`
+
+	// ResourceType Only entries about resources of this type.
+	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+
+	// ResourceID Only entries about resources with this id.
+	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+
+	// Action Only entries with this action.
+	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+
+	// UserID Only entries of the user with this id.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
+	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
+	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+
+	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
+	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
@@ -966,11 +1194,74 @@ type ListResourceAuditLogsParams struct {
 	// UserID Only entries of the user with this id.
 	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
 	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
 	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+}
+
+// TailAuditLogsParams defines parameters for TailAuditLogs.
+type TailAuditLogsParams struct {
+	// Position The position to begin at. Without it, the end of the trail as it is now.
+	Position *int64 `form:"position,omitempty" json:"position,omitempty"`
+
+	// Wait How many seconds to wait for entries that aren't there yet. 0 gives what there is and ends. Without it, the stream goes on for as long as the token is valid.
+	Wait *int32 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// ResourceType Only entries about resources of this type.
+	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+
+	// ResourceID Only entries about resources with this id.
+	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+
+	// Action Only entries with this action.
+	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+
+	// UserID Only entries of the user with this id.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// ExcludeResourceType No entries about resources of this type, or of any of several.
+	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+
+	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
+	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+
+	// ExcludeAction No entries with this action, or any of several.
+	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+
+	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
+	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+
+	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+
+	// LastEventID The `id` of the last event that arrived. The stream goes on behind it, whatever `position` says.
+	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
+}
+
+// ListAuditLogValuesParams defines parameters for ListAuditLogValues.
+type ListAuditLogValuesParams struct {
+	// Field The member whose values are meant, by the name of the filter for it. Without it, `action`.
+	Field *EntryField `form:"field,omitempty" json:"field,omitempty"`
+
+	// Prefix What the values begin with. Without it, the first values of all.
+	Prefix *string `form:"prefix,omitempty" json:"prefix,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
 	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
@@ -1290,7 +1581,7 @@ type ClientInterface interface {
 	// A page behind the last one, or a filter that nothing matches, is a 200 with no `logs` and the true
 	// `total`. All of one answer describes the trail as it was at one moment.
 	//
-	// A 400 also answers parameters that are unknown or repeated, and a `cursor` beside `page` or beside
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a `cursor` beside `page` or beside
 	// filters other than its own.
 	//
 	// Needs the permission `view:admin_audit_logs`.
@@ -1435,7 +1726,7 @@ type ClientInterface interface {
 	// A page behind the last one, or a filter that nothing matches, is a 200 with no items and the true
 	// `total`. All of one answer (`items`, `total`, `nextCursor`) describes the trail as it was at one moment.
 	//
-	// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+	// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 	// a `cursor` beside `page` or beside filters other than its own.
 	//
 	// Needs the permission `view:audit_logs`.
@@ -1650,13 +1941,46 @@ type ClientInterface interface {
 	// The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 	// when that can't be written there is no export but a 503.
 	//
-	// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+	// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 	// a `cursor` beside filters other than its own.
 	//
 	// Needs the permission `view:audit_logs`.
 	//
 	// Corresponds with GET /audit-logs/export (the `ExportAuditLogs` operationId).
 	ExportAuditLogs(ctx context.Context, params *ExportAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditLogFacets Count the commonest values
+	//
+	// The values that a member has most often in what matches the filters, at most 20, the commonest first and equal counts in
+	// order of the values' bytes. They are counted over the newest 10,000 entries that match: `of` says over how many,
+	// `exact` whether that was all of them, and `distinct` how many values there were in them. Entries
+	// without the member are among `of` and have no value.
+	//
+	// All of one answer describes the trail as it was at one moment.
+	//
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/facets (the `ListAuditLogFacets` operationId).
+	ListAuditLogFacets(ctx context.Context, params *ListAuditLogFacetsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditLogHistogram Count entries over time
+	//
+	// How many entries match in each of a number of intervals of equal length, to the microsecond: what a chart
+	// of the trail's activity is drawn from. Counts are exact, and add up to the `total` of the list with the same filters;
+	// all of one answer describes the trail as it was at one moment.
+	//
+	// The intervals run from `start_date` to `end_date`, both included. Where one of them isn't sent, they run from the
+	// trail's first entry, or to its last, whatever the other filters are. A span of fewer microseconds than `buckets` has an
+	// interval for each. A trail that is empty has no `start` and no `end` that weren't sent, and then no `items`.
+	//
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/histogram (the `GetAuditLogHistogram` operationId).
+	GetAuditLogHistogram(ctx context.Context, params *GetAuditLogHistogramParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAuditLogKeys List the verifier keys
 	//
@@ -1678,13 +2002,56 @@ type ClientInterface interface {
 	// The other filters narrow it further. `resource_type` and `resource_id` may be sent too, and as all filters
 	// must hold, values that differ from the path match nothing.
 	//
-	// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+	// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 	// a `cursor` beside `page` or beside filters other than its own.
 	//
 	// Needs the permission `view:audit_logs`.
 	//
 	// Corresponds with GET /audit-logs/resource/{type}/{id} (the `ListResourceAuditLogs` operationId).
 	ListResourceAuditLogs(ctx context.Context, pType string, id string, params *ListResourceAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TailAuditLogs Follow the trail
+	//
+	// The entries that match, oldest first, as they are recorded: a stream of server-sent events that goes on until the caller
+	// leaves, the token expires or the service ends it. No entry is left out and none comes twice, if each connection
+	// goes on where the one before it ended: send the `id` of the last event that arrived as `Last-Event-ID`.
+	//
+	// Each event with an `id` says that the trail is dealt with up to and including that position (-1 is before the first), so
+	// that entries that don't match aren't gone through again. These are the events; ignore those that you don't know:
+	//
+	// | event | data | when |
+	// | --- | --- | --- |
+	// | `entry` | the entry, as `AuditLog` | it matches; `id` is its position |
+	// | `at` | `next`, the position to go on from, and `size`, the trail's | first of all, and at least every 15 seconds while no entry comes |
+	// | `end` | `reason`, and `next` | last of all; without it the connection broke |
+	//
+	// The reasons are `waited` (the time of `wait` is over, and what was there has been sent), `expired` (the token has: get
+	// a new one) and `restart` (this instance of the service stops: connect again, to another or in a moment). A reader too
+	// slow to take an event within 30 seconds is cut off. An instance has room for 256 such streams, and for 64 of one
+	// organization; beyond that it is a 503.
+	//
+	// Each connection becomes an entry of the admin trail (`audit_log.tailed`) before its first event is sent, one that is
+	// resumed too, because a token may be anybody's by then; when that can't be written there is no stream but a 503.
+	//
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a position behind the end of the trail: a
+	// trail that has become shorter than a reader remembers was restored from an old copy.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/tail (the `TailAuditLogs` operationId).
+	TailAuditLogs(ctx context.Context, params *TailAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditLogValues Complete a value
+	//
+	// Up to 20 of the values that a member has in the trail, in order of their bytes, that begin with a text: what an
+	// input completes from. Case counts, as it does in filters.
+	//
+	// A 400 also answers parameters that are unknown or repeated.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Corresponds with GET /audit-logs/values (the `ListAuditLogValues` operationId).
+	ListAuditLogValues(ctx context.Context, params *ListAuditLogValuesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListAdminAuditLogs List admin audit logs
@@ -1694,7 +2061,7 @@ type ClientInterface interface {
 // A page behind the last one, or a filter that nothing matches, is a 200 with no `logs` and the true
 // `total`. All of one answer describes the trail as it was at one moment.
 //
-// A 400 also answers parameters that are unknown or repeated, and a `cursor` beside `page` or beside
+// A 400 also answers parameters that are unknown or repeated without being lists, and a `cursor` beside `page` or beside
 // filters other than its own.
 //
 // Needs the permission `view:admin_audit_logs`.
@@ -1909,7 +2276,7 @@ func (c *Client) RevokeAPIKey(ctx context.Context, id string, params *RevokeAPIK
 // A page behind the last one, or a filter that nothing matches, is a 200 with no items and the true
 // `total`. All of one answer (`items`, `total`, `nextCursor`) describes the trail as it was at one moment.
 //
-// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 // a `cursor` beside `page` or beside filters other than its own.
 //
 // Needs the permission `view:audit_logs`.
@@ -2214,7 +2581,7 @@ func (c *Client) GetAuditLogProof(ctx context.Context, id string, params *GetAud
 // The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 // when that can't be written there is no export but a 503.
 //
-// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 // a `cursor` beside filters other than its own.
 //
 // Needs the permission `view:audit_logs`.
@@ -2222,6 +2589,59 @@ func (c *Client) GetAuditLogProof(ctx context.Context, id string, params *GetAud
 // Corresponds with GET /audit-logs/export (the `ExportAuditLogs` operationId).
 func (c *Client) ExportAuditLogs(ctx context.Context, params *ExportAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportAuditLogsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditLogFacets Count the commonest values
+//
+// The values that a member has most often in what matches the filters, at most 20, the commonest first and equal counts in
+// order of the values' bytes. They are counted over the newest 10,000 entries that match: `of` says over how many,
+// `exact` whether that was all of them, and `distinct` how many values there were in them. Entries
+// without the member are among `of` and have no value.
+//
+// All of one answer describes the trail as it was at one moment.
+//
+// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/facets (the `ListAuditLogFacets` operationId).
+func (c *Client) ListAuditLogFacets(ctx context.Context, params *ListAuditLogFacetsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditLogFacetsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditLogHistogram Count entries over time
+//
+// How many entries match in each of a number of intervals of equal length, to the microsecond: what a chart
+// of the trail's activity is drawn from. Counts are exact, and add up to the `total` of the list with the same filters;
+// all of one answer describes the trail as it was at one moment.
+//
+// The intervals run from `start_date` to `end_date`, both included. Where one of them isn't sent, they run from the
+// trail's first entry, or to its last, whatever the other filters are. A span of fewer microseconds than `buckets` has an
+// interval for each. A trail that is empty has no `start` and no `end` that weren't sent, and then no `items`.
+//
+// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/histogram (the `GetAuditLogHistogram` operationId).
+func (c *Client) GetAuditLogHistogram(ctx context.Context, params *GetAuditLogHistogramParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogHistogramRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2262,7 +2682,7 @@ func (c *Client) ListAuditLogKeys(ctx context.Context, params *ListAuditLogKeysP
 // The other filters narrow it further. `resource_type` and `resource_id` may be sent too, and as all filters
 // must hold, values that differ from the path match nothing.
 //
-// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 // a `cursor` beside `page` or beside filters other than its own.
 //
 // Needs the permission `view:audit_logs`.
@@ -2270,6 +2690,69 @@ func (c *Client) ListAuditLogKeys(ctx context.Context, params *ListAuditLogKeysP
 // Corresponds with GET /audit-logs/resource/{type}/{id} (the `ListResourceAuditLogs` operationId).
 func (c *Client) ListResourceAuditLogs(ctx context.Context, pType string, id string, params *ListResourceAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListResourceAuditLogsRequest(c.Server, pType, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TailAuditLogs Follow the trail
+//
+// The entries that match, oldest first, as they are recorded: a stream of server-sent events that goes on until the caller
+// leaves, the token expires or the service ends it. No entry is left out and none comes twice, if each connection
+// goes on where the one before it ended: send the `id` of the last event that arrived as `Last-Event-ID`.
+//
+// Each event with an `id` says that the trail is dealt with up to and including that position (-1 is before the first), so
+// that entries that don't match aren't gone through again. These are the events; ignore those that you don't know:
+//
+// | event | data | when |
+// | --- | --- | --- |
+// | `entry` | the entry, as `AuditLog` | it matches; `id` is its position |
+// | `at` | `next`, the position to go on from, and `size`, the trail's | first of all, and at least every 15 seconds while no entry comes |
+// | `end` | `reason`, and `next` | last of all; without it the connection broke |
+//
+// The reasons are `waited` (the time of `wait` is over, and what was there has been sent), `expired` (the token has: get
+// a new one) and `restart` (this instance of the service stops: connect again, to another or in a moment). A reader too
+// slow to take an event within 30 seconds is cut off. An instance has room for 256 such streams, and for 64 of one
+// organization; beyond that it is a 503.
+//
+// Each connection becomes an entry of the admin trail (`audit_log.tailed`) before its first event is sent, one that is
+// resumed too, because a token may be anybody's by then; when that can't be written there is no stream but a 503.
+//
+// A 400 also answers parameters that are unknown or repeated without being lists, and a position behind the end of the trail: a
+// trail that has become shorter than a reader remembers was restored from an old copy.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/tail (the `TailAuditLogs` operationId).
+func (c *Client) TailAuditLogs(ctx context.Context, params *TailAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTailAuditLogsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditLogValues Complete a value
+//
+// Up to 20 of the values that a member has in the trail, in order of their bytes, that begin with a text: what an
+// input completes from. Case counts, as it does in filters.
+//
+// A 400 also answers parameters that are unknown or repeated.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Corresponds with GET /audit-logs/values (the `ListAuditLogValues` operationId).
+func (c *Client) ListAuditLogValues(ctx context.Context, params *ListAuditLogValuesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditLogValuesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2347,6 +2830,18 @@ func NewListAdminAuditLogsRequest(server string, params *ListAdminAuditLogsParam
 		if params.Action != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2671,6 +3166,54 @@ func NewListAuditLogsRequest(server string, params *ListAuditLogsParams) (*http.
 		if params.UserID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_type", *params.ExcludeResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_id", *params.ExcludeResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeUserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_user_id", *params.ExcludeUserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3172,6 +3715,54 @@ func NewExportAuditLogsRequest(server string, params *ExportAuditLogsParams) (*h
 
 		}
 
+		if params.ExcludeResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_type", *params.ExcludeResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_id", *params.ExcludeResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeUserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_user_id", *params.ExcludeUserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.StartDate != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start_date", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -3211,6 +3802,384 @@ func NewExportAuditLogsRequest(server string, params *ExportAuditLogsParams) (*h
 		if params.PerPage != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "per_page", *params.PerPage, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListAuditLogFacetsRequest constructs an http.Request for the ListAuditLogFacets method
+func NewListAuditLogFacetsRequest(server string, params *ListAuditLogFacetsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/facets")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Field != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "field", *params.Field, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_type", *params.ResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_id", *params.ResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_type", *params.ExcludeResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_id", *params.ExcludeResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeUserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_user_id", *params.ExcludeUserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StartDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start_date", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end_date", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAuditLogHistogramRequest constructs an http.Request for the GetAuditLogHistogram method
+func NewGetAuditLogHistogramRequest(server string, params *GetAuditLogHistogramParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/histogram")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Buckets != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "buckets", *params.Buckets, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_type", *params.ResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_id", *params.ResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_type", *params.ExcludeResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_id", *params.ExcludeResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeUserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_user_id", *params.ExcludeUserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.StartDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start_date", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end_date", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3417,6 +4386,54 @@ func NewListResourceAuditLogsRequest(server string, pType string, id string, par
 
 		}
 
+		if params.ExcludeResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_type", *params.ExcludeResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_id", *params.ExcludeResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeUserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_user_id", *params.ExcludeUserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.StartDate != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start_date", *params.StartDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -3432,6 +4449,275 @@ func NewListResourceAuditLogsRequest(server string, pType string, id string, par
 		if params.EndDate != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end_date", *params.EndDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewTailAuditLogsRequest constructs an http.Request for the TailAuditLogs method
+func NewTailAuditLogsRequest(server string, params *TailAuditLogsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/tail")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Position != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "position", *params.Position, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_type", *params.ResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_id", *params.ResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_type", *params.ExcludeResourceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeResourceID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_resource_id", *params.ExcludeResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeAction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_action", *params.ExcludeAction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ExcludeUserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exclude_user_id", *params.ExcludeUserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XOrgSlug != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Org-Slug", *params.XOrgSlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Org-Slug", headerParam0)
+		}
+
+		if params.LastEventID != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListAuditLogValuesRequest constructs an http.Request for the ListAuditLogValues method
+func NewListAuditLogValuesRequest(server string, params *ListAuditLogValuesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit-logs/values")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Field != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "field", *params.Field, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Prefix != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "prefix", *params.Prefix, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3521,7 +4807,7 @@ type ClientWithResponsesInterface interface {
 	// A page behind the last one, or a filter that nothing matches, is a 200 with no `logs` and the true
 	// `total`. All of one answer describes the trail as it was at one moment.
 	//
-	// A 400 also answers parameters that are unknown or repeated, and a `cursor` beside `page` or beside
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a `cursor` beside `page` or beside
 	// filters other than its own.
 	//
 	// Needs the permission `view:admin_audit_logs`.
@@ -3672,7 +4958,7 @@ type ClientWithResponsesInterface interface {
 	// A page behind the last one, or a filter that nothing matches, is a 200 with no items and the true
 	// `total`. All of one answer (`items`, `total`, `nextCursor`) describes the trail as it was at one moment.
 	//
-	// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+	// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 	// a `cursor` beside `page` or beside filters other than its own.
 	//
 	// Needs the permission `view:audit_logs`.
@@ -3897,7 +5183,7 @@ type ClientWithResponsesInterface interface {
 	// The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 	// when that can't be written there is no export but a 503.
 	//
-	// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+	// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 	// a `cursor` beside filters other than its own.
 	//
 	// Needs the permission `view:audit_logs`.
@@ -3906,6 +5192,43 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /audit-logs/export (the `ExportAuditLogs` operationId).
 	ExportAuditLogsWithResponse(ctx context.Context, params *ExportAuditLogsParams, reqEditors ...RequestEditorFn) (*ExportAuditLogsResponse, error)
+
+	// ListAuditLogFacetsWithResponse Count the commonest values
+	//
+	// The values that a member has most often in what matches the filters, at most 20, the commonest first and equal counts in
+	// order of the values' bytes. They are counted over the newest 10,000 entries that match: `of` says over how many,
+	// `exact` whether that was all of them, and `distinct` how many values there were in them. Entries
+	// without the member are among `of` and have no value.
+	//
+	// All of one answer describes the trail as it was at one moment.
+	//
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/facets (the `ListAuditLogFacets` operationId).
+	ListAuditLogFacetsWithResponse(ctx context.Context, params *ListAuditLogFacetsParams, reqEditors ...RequestEditorFn) (*ListAuditLogFacetsResponse, error)
+
+	// GetAuditLogHistogramWithResponse Count entries over time
+	//
+	// How many entries match in each of a number of intervals of equal length, to the microsecond: what a chart
+	// of the trail's activity is drawn from. Counts are exact, and add up to the `total` of the list with the same filters;
+	// all of one answer describes the trail as it was at one moment.
+	//
+	// The intervals run from `start_date` to `end_date`, both included. Where one of them isn't sent, they run from the
+	// trail's first entry, or to its last, whatever the other filters are. A span of fewer microseconds than `buckets` has an
+	// interval for each. A trail that is empty has no `start` and no `end` that weren't sent, and then no `items`.
+	//
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/histogram (the `GetAuditLogHistogram` operationId).
+	GetAuditLogHistogramWithResponse(ctx context.Context, params *GetAuditLogHistogramParams, reqEditors ...RequestEditorFn) (*GetAuditLogHistogramResponse, error)
 
 	// ListAuditLogKeysWithResponse List the verifier keys
 	//
@@ -3929,7 +5252,7 @@ type ClientWithResponsesInterface interface {
 	// The other filters narrow it further. `resource_type` and `resource_id` may be sent too, and as all filters
 	// must hold, values that differ from the path match nothing.
 	//
-	// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+	// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 	// a `cursor` beside `page` or beside filters other than its own.
 	//
 	// Needs the permission `view:audit_logs`.
@@ -3938,6 +5261,53 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /audit-logs/resource/{type}/{id} (the `ListResourceAuditLogs` operationId).
 	ListResourceAuditLogsWithResponse(ctx context.Context, pType string, id string, params *ListResourceAuditLogsParams, reqEditors ...RequestEditorFn) (*ListResourceAuditLogsResponse, error)
+
+	// TailAuditLogsWithResponse Follow the trail
+	//
+	// The entries that match, oldest first, as they are recorded: a stream of server-sent events that goes on until the caller
+	// leaves, the token expires or the service ends it. No entry is left out and none comes twice, if each connection
+	// goes on where the one before it ended: send the `id` of the last event that arrived as `Last-Event-ID`.
+	//
+	// Each event with an `id` says that the trail is dealt with up to and including that position (-1 is before the first), so
+	// that entries that don't match aren't gone through again. These are the events; ignore those that you don't know:
+	//
+	// | event | data | when |
+	// | --- | --- | --- |
+	// | `entry` | the entry, as `AuditLog` | it matches; `id` is its position |
+	// | `at` | `next`, the position to go on from, and `size`, the trail's | first of all, and at least every 15 seconds while no entry comes |
+	// | `end` | `reason`, and `next` | last of all; without it the connection broke |
+	//
+	// The reasons are `waited` (the time of `wait` is over, and what was there has been sent), `expired` (the token has: get
+	// a new one) and `restart` (this instance of the service stops: connect again, to another or in a moment). A reader too
+	// slow to take an event within 30 seconds is cut off. An instance has room for 256 such streams, and for 64 of one
+	// organization; beyond that it is a 503.
+	//
+	// Each connection becomes an entry of the admin trail (`audit_log.tailed`) before its first event is sent, one that is
+	// resumed too, because a token may be anybody's by then; when that can't be written there is no stream but a 503.
+	//
+	// A 400 also answers parameters that are unknown or repeated without being lists, and a position behind the end of the trail: a
+	// trail that has become shorter than a reader remembers was restored from an old copy.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/tail (the `TailAuditLogs` operationId).
+	TailAuditLogsWithResponse(ctx context.Context, params *TailAuditLogsParams, reqEditors ...RequestEditorFn) (*TailAuditLogsResponse, error)
+
+	// ListAuditLogValuesWithResponse Complete a value
+	//
+	// Up to 20 of the values that a member has in the trail, in order of their bytes, that begin with a text: what an
+	// input completes from. Case counts, as it does in filters.
+	//
+	// A 400 also answers parameters that are unknown or repeated.
+	//
+	// Needs the permission `view:audit_logs`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit-logs/values (the `ListAuditLogValues` operationId).
+	ListAuditLogValuesWithResponse(ctx context.Context, params *ListAuditLogValuesParams, reqEditors ...RequestEditorFn) (*ListAuditLogValuesResponse, error)
 }
 
 // ListAdminAuditLogsResponse200Headers the declared response headers of an HTTP 200 response for ListAdminAuditLogs
@@ -6334,6 +7704,312 @@ func (r ExportAuditLogsResponse) ContentType() string {
 	return ""
 }
 
+// ListAuditLogFacetsResponse200Headers the declared response headers of an HTTP 200 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse200Headers struct {
+	XRequestID string
+}
+
+// ListAuditLogFacetsResponse400Headers the declared response headers of an HTTP 400 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse400Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// ListAuditLogFacetsResponse401Headers the declared response headers of an HTTP 401 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse401Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	WWWAuthenticate          string
+	XRequestID               string
+}
+
+// ListAuditLogFacetsResponse403Headers the declared response headers of an HTTP 403 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse403Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// ListAuditLogFacetsResponse429Headers the declared response headers of an HTTP 429 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse429Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+// ListAuditLogFacetsResponse500Headers the declared response headers of an HTTP 500 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse500Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// ListAuditLogFacetsResponse503Headers the declared response headers of an HTTP 503 response for ListAuditLogFacets
+type ListAuditLogFacetsResponse503Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+type ListAuditLogFacetsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogFacetList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAuditLogFacetsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListAuditLogFacetsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditLogFacetsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListAuditLogFacetsResponse403Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListAuditLogFacetsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListAuditLogFacetsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAuditLogFacetsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditLogFacetsResponse) GetJSON200() *AuditLogFacetList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListAuditLogFacetsResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListAuditLogFacetsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAuditLogFacetsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListAuditLogFacetsResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAuditLogFacetsResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAuditLogFacetsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditLogFacetsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditLogFacetsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditLogFacetsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditLogFacetsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAuditLogHistogramResponse200Headers the declared response headers of an HTTP 200 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse200Headers struct {
+	XRequestID string
+}
+
+// GetAuditLogHistogramResponse400Headers the declared response headers of an HTTP 400 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse400Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// GetAuditLogHistogramResponse401Headers the declared response headers of an HTTP 401 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse401Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	WWWAuthenticate          string
+	XRequestID               string
+}
+
+// GetAuditLogHistogramResponse403Headers the declared response headers of an HTTP 403 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse403Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// GetAuditLogHistogramResponse429Headers the declared response headers of an HTTP 429 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse429Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+// GetAuditLogHistogramResponse500Headers the declared response headers of an HTTP 500 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse500Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// GetAuditLogHistogramResponse503Headers the declared response headers of an HTTP 503 response for GetAuditLogHistogram
+type GetAuditLogHistogramResponse503Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+type GetAuditLogHistogramResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogHistogram
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAuditLogHistogramResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetAuditLogHistogramResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditLogHistogramResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetAuditLogHistogramResponse403Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAuditLogHistogramResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAuditLogHistogramResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAuditLogHistogramResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditLogHistogramResponse) GetJSON200() *AuditLogHistogram {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetAuditLogHistogramResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetAuditLogHistogramResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetAuditLogHistogramResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetAuditLogHistogramResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetAuditLogHistogramResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetAuditLogHistogramResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditLogHistogramResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogHistogramResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogHistogramResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditLogHistogramResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAuditLogKeysResponse200Headers the declared response headers of an HTTP 200 response for ListAuditLogKeys
 type ListAuditLogKeysResponse200Headers struct {
 	AccessControlAllowOrigin *string
@@ -6647,6 +8323,306 @@ func (r ListResourceAuditLogsResponse) ContentType() string {
 	return ""
 }
 
+// TailAuditLogsResponse200Headers the declared response headers of an HTTP 200 response for TailAuditLogs
+type TailAuditLogsResponse200Headers struct {
+	XAccelBuffering string
+	XRequestID      string
+}
+
+// TailAuditLogsResponse400Headers the declared response headers of an HTTP 400 response for TailAuditLogs
+type TailAuditLogsResponse400Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// TailAuditLogsResponse401Headers the declared response headers of an HTTP 401 response for TailAuditLogs
+type TailAuditLogsResponse401Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	WWWAuthenticate          string
+	XRequestID               string
+}
+
+// TailAuditLogsResponse403Headers the declared response headers of an HTTP 403 response for TailAuditLogs
+type TailAuditLogsResponse403Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// TailAuditLogsResponse429Headers the declared response headers of an HTTP 429 response for TailAuditLogs
+type TailAuditLogsResponse429Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+// TailAuditLogsResponse500Headers the declared response headers of an HTTP 500 response for TailAuditLogs
+type TailAuditLogsResponse500Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// TailAuditLogsResponse503Headers the declared response headers of an HTTP 503 response for TailAuditLogs
+type TailAuditLogsResponse503Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+type TailAuditLogsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *TailAuditLogsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *TailAuditLogsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *TailAuditLogsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *TailAuditLogsResponse403Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *TailAuditLogsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *TailAuditLogsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *TailAuditLogsResponse503Headers
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r TailAuditLogsResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r TailAuditLogsResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r TailAuditLogsResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r TailAuditLogsResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r TailAuditLogsResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r TailAuditLogsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r TailAuditLogsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TailAuditLogsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TailAuditLogsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TailAuditLogsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListAuditLogValuesResponse200Headers the declared response headers of an HTTP 200 response for ListAuditLogValues
+type ListAuditLogValuesResponse200Headers struct {
+	XRequestID string
+}
+
+// ListAuditLogValuesResponse400Headers the declared response headers of an HTTP 400 response for ListAuditLogValues
+type ListAuditLogValuesResponse400Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// ListAuditLogValuesResponse401Headers the declared response headers of an HTTP 401 response for ListAuditLogValues
+type ListAuditLogValuesResponse401Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	WWWAuthenticate          string
+	XRequestID               string
+}
+
+// ListAuditLogValuesResponse403Headers the declared response headers of an HTTP 403 response for ListAuditLogValues
+type ListAuditLogValuesResponse403Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// ListAuditLogValuesResponse429Headers the declared response headers of an HTTP 429 response for ListAuditLogValues
+type ListAuditLogValuesResponse429Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+// ListAuditLogValuesResponse500Headers the declared response headers of an HTTP 500 response for ListAuditLogValues
+type ListAuditLogValuesResponse500Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+// ListAuditLogValuesResponse503Headers the declared response headers of an HTTP 503 response for ListAuditLogValues
+type ListAuditLogValuesResponse503Headers struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	RetryAfter               int32
+	XRequestID               string
+}
+
+type ListAuditLogValuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogValueList
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *InternalError
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAuditLogValuesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListAuditLogValuesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditLogValuesResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListAuditLogValuesResponse403Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListAuditLogValuesResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListAuditLogValuesResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAuditLogValuesResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditLogValuesResponse) GetJSON200() *AuditLogValueList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListAuditLogValuesResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListAuditLogValuesResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAuditLogValuesResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListAuditLogValuesResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListAuditLogValuesResponse) GetApplicationProblemJSON500() *InternalError {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListAuditLogValuesResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditLogValuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditLogValuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditLogValuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditLogValuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListAdminAuditLogsWithResponse List admin audit logs
 //
 // A page of the platform's admin trail, newest first, with the exact number of entries that match.
@@ -6654,7 +8630,7 @@ func (r ListResourceAuditLogsResponse) ContentType() string {
 // A page behind the last one, or a filter that nothing matches, is a 200 with no `logs` and the true
 // `total`. All of one answer describes the trail as it was at one moment.
 //
-// A 400 also answers parameters that are unknown or repeated, and a `cursor` beside `page` or beside
+// A 400 also answers parameters that are unknown or repeated without being lists, and a `cursor` beside `page` or beside
 // filters other than its own.
 //
 // Needs the permission `view:admin_audit_logs`.
@@ -6847,7 +8823,7 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, id s
 // A page behind the last one, or a filter that nothing matches, is a 200 with no items and the true
 // `total`. All of one answer (`items`, `total`, `nextCursor`) describes the trail as it was at one moment.
 //
-// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 // a `cursor` beside `page` or beside filters other than its own.
 //
 // Needs the permission `view:audit_logs`.
@@ -7126,7 +9102,7 @@ func (c *ClientWithResponses) GetAuditLogProofWithResponse(ctx context.Context, 
 // The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
 // when that can't be written there is no export but a 503.
 //
-// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 // a `cursor` beside filters other than its own.
 //
 // Needs the permission `view:audit_logs`.
@@ -7140,6 +9116,55 @@ func (c *ClientWithResponses) ExportAuditLogsWithResponse(ctx context.Context, p
 		return nil, err
 	}
 	return ParseExportAuditLogsResponse(rsp)
+}
+
+// ListAuditLogFacetsWithResponse Count the commonest values
+//
+// The values that a member has most often in what matches the filters, at most 20, the commonest first and equal counts in
+// order of the values' bytes. They are counted over the newest 10,000 entries that match: `of` says over how many,
+// `exact` whether that was all of them, and `distinct` how many values there were in them. Entries
+// without the member are among `of` and have no value.
+//
+// All of one answer describes the trail as it was at one moment.
+//
+// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/facets (the `ListAuditLogFacets` operationId).
+func (c *ClientWithResponses) ListAuditLogFacetsWithResponse(ctx context.Context, params *ListAuditLogFacetsParams, reqEditors ...RequestEditorFn) (*ListAuditLogFacetsResponse, error) {
+	rsp, err := c.ListAuditLogFacets(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditLogFacetsResponse(rsp)
+}
+
+// GetAuditLogHistogramWithResponse Count entries over time
+//
+// How many entries match in each of a number of intervals of equal length, to the microsecond: what a chart
+// of the trail's activity is drawn from. Counts are exact, and add up to the `total` of the list with the same filters;
+// all of one answer describes the trail as it was at one moment.
+//
+// The intervals run from `start_date` to `end_date`, both included. Where one of them isn't sent, they run from the
+// trail's first entry, or to its last, whatever the other filters are. A span of fewer microseconds than `buckets` has an
+// interval for each. A trail that is empty has no `start` and no `end` that weren't sent, and then no `items`.
+//
+// A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/histogram (the `GetAuditLogHistogram` operationId).
+func (c *ClientWithResponses) GetAuditLogHistogramWithResponse(ctx context.Context, params *GetAuditLogHistogramParams, reqEditors ...RequestEditorFn) (*GetAuditLogHistogramResponse, error) {
+	rsp, err := c.GetAuditLogHistogram(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogHistogramResponse(rsp)
 }
 
 // ListAuditLogKeysWithResponse List the verifier keys
@@ -7170,7 +9195,7 @@ func (c *ClientWithResponses) ListAuditLogKeysWithResponse(ctx context.Context, 
 // The other filters narrow it further. `resource_type` and `resource_id` may be sent too, and as all filters
 // must hold, values that differ from the path match nothing.
 //
-// A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+// A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
 // a `cursor` beside `page` or beside filters other than its own.
 //
 // Needs the permission `view:audit_logs`.
@@ -7184,6 +9209,65 @@ func (c *ClientWithResponses) ListResourceAuditLogsWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseListResourceAuditLogsResponse(rsp)
+}
+
+// TailAuditLogsWithResponse Follow the trail
+//
+// The entries that match, oldest first, as they are recorded: a stream of server-sent events that goes on until the caller
+// leaves, the token expires or the service ends it. No entry is left out and none comes twice, if each connection
+// goes on where the one before it ended: send the `id` of the last event that arrived as `Last-Event-ID`.
+//
+// Each event with an `id` says that the trail is dealt with up to and including that position (-1 is before the first), so
+// that entries that don't match aren't gone through again. These are the events; ignore those that you don't know:
+//
+// | event | data | when |
+// | --- | --- | --- |
+// | `entry` | the entry, as `AuditLog` | it matches; `id` is its position |
+// | `at` | `next`, the position to go on from, and `size`, the trail's | first of all, and at least every 15 seconds while no entry comes |
+// | `end` | `reason`, and `next` | last of all; without it the connection broke |
+//
+// The reasons are `waited` (the time of `wait` is over, and what was there has been sent), `expired` (the token has: get
+// a new one) and `restart` (this instance of the service stops: connect again, to another or in a moment). A reader too
+// slow to take an event within 30 seconds is cut off. An instance has room for 256 such streams, and for 64 of one
+// organization; beyond that it is a 503.
+//
+// Each connection becomes an entry of the admin trail (`audit_log.tailed`) before its first event is sent, one that is
+// resumed too, because a token may be anybody's by then; when that can't be written there is no stream but a 503.
+//
+// A 400 also answers parameters that are unknown or repeated without being lists, and a position behind the end of the trail: a
+// trail that has become shorter than a reader remembers was restored from an old copy.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/tail (the `TailAuditLogs` operationId).
+func (c *ClientWithResponses) TailAuditLogsWithResponse(ctx context.Context, params *TailAuditLogsParams, reqEditors ...RequestEditorFn) (*TailAuditLogsResponse, error) {
+	rsp, err := c.TailAuditLogs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTailAuditLogsResponse(rsp)
+}
+
+// ListAuditLogValuesWithResponse Complete a value
+//
+// Up to 20 of the values that a member has in the trail, in order of their bytes, that begin with a text: what an
+// input completes from. Case counts, as it does in filters.
+//
+// A 400 also answers parameters that are unknown or repeated.
+//
+// Needs the permission `view:audit_logs`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit-logs/values (the `ListAuditLogValues` operationId).
+func (c *ClientWithResponses) ListAuditLogValuesWithResponse(ctx context.Context, params *ListAuditLogValuesParams, reqEditors ...RequestEditorFn) (*ListAuditLogValuesResponse, error) {
+	rsp, err := c.ListAuditLogValues(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditLogValuesResponse(rsp)
 }
 
 // ParseListAdminAuditLogsResponse parses an HTTP response from a ListAdminAuditLogsWithResponse call
@@ -12067,6 +14151,582 @@ func ParseExportAuditLogsResponse(rsp *http.Response) (*ExportAuditLogsResponse,
 	return response, nil
 }
 
+// ParseListAuditLogFacetsResponse parses an HTTP response from a ListAuditLogFacetsWithResponse call
+func ParseListAuditLogFacetsResponse(rsp *http.Response) (*ListAuditLogFacetsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditLogFacetsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogFacetList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAuditLogFacetsResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListAuditLogFacetsResponse400Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListAuditLogFacetsResponse401Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListAuditLogFacetsResponse403Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListAuditLogFacetsResponse429Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListAuditLogFacetsResponse500Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAuditLogFacetsResponse503Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditLogHistogramResponse parses an HTTP response from a GetAuditLogHistogramWithResponse call
+func ParseGetAuditLogHistogramResponse(rsp *http.Response) (*GetAuditLogHistogramResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogHistogramResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogHistogram
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAuditLogHistogramResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetAuditLogHistogramResponse400Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetAuditLogHistogramResponse401Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetAuditLogHistogramResponse403Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetAuditLogHistogramResponse429Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAuditLogHistogramResponse500Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAuditLogHistogramResponse503Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListAuditLogKeysResponse parses an HTTP response from a ListAuditLogKeysWithResponse call
 func ParseListAuditLogKeysResponse(rsp *http.Response) (*ListAuditLogKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -12651,6 +15311,582 @@ func ParseListResourceAuditLogsResponse(rsp *http.Response) (*ListResourceAuditL
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListResourceAuditLogsResponse503Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTailAuditLogsResponse parses an HTTP response from a TailAuditLogsWithResponse call
+func ParseTailAuditLogsResponse(rsp *http.Response) (*TailAuditLogsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TailAuditLogsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers TailAuditLogsResponse200Headers
+		if values := rsp.Header.Values("X-Accel-Buffering"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Accel-Buffering", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XAccelBuffering = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers TailAuditLogsResponse400Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers TailAuditLogsResponse401Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers TailAuditLogsResponse403Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 429:
+		var headers TailAuditLogsResponse429Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers TailAuditLogsResponse500Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers TailAuditLogsResponse503Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAuditLogValuesResponse parses an HTTP response from a ListAuditLogValuesWithResponse call
+func ParseListAuditLogValuesResponse(rsp *http.Response) (*ListAuditLogValuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditLogValuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogValueList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAuditLogValuesResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListAuditLogValuesResponse400Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListAuditLogValuesResponse401Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListAuditLogValuesResponse403Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListAuditLogValuesResponse429Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListAuditLogValuesResponse500Headers
+		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.AccessControlAllowOrigin = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAuditLogValuesResponse503Headers
 		if values := rsp.Header.Values("Access-Control-Allow-Origin"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Access-Control-Allow-Origin", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -32,6 +32,11 @@ func (c cursor) encode() string {
 	for _, value := range c.Filter.texts() {
 		values = append(values, *value)
 	}
+	for _, e := range c.Filter.exclusions() {
+		for _, value := range e.values.All() {
+			values = append(values, string(e.mark)+value)
+		}
+	}
 	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(values, "\x00")))
 }
 
@@ -56,7 +61,7 @@ func parseCursor(text string) (c cursor, ok bool) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	values := strings.Split(string(raw), "\x00")
 	texts := c.Filter.texts()
-	if err != nil || len(values) != 7+len(texts) || !utf8.Valid(raw) {
+	if err != nil || len(values) < 7+len(texts) || !utf8.Valid(raw) {
 		return c, false
 	}
 	c.Organization = values[1]
@@ -69,7 +74,20 @@ func parseCursor(text string) (c cursor, ok bool) {
 	for i, value := range texts {
 		*value = values[7+i]
 	}
+	for _, e := range c.Filter.exclusions() {
+		*e.values = valuesMarked(e.mark, values[7+len(texts):])
+	}
 	return c, c.encode() == text
+}
+
+func valuesMarked(mark byte, values []string) Values {
+	var found []string
+	for _, value := range values {
+		if value != "" && value[0] == mark {
+			found = append(found, value[1:])
+		}
+	}
+	return NewValues(found...)
 }
 
 var errCursor = BadParameter("cursor", "the cursor is not one of this organization's; begin again without it")
@@ -87,7 +105,7 @@ func (f Filter) equal(other Filter) bool {
 	return dates && f == other
 }
 
-// texts are the filter's conditions beside dates.
+// texts are the filter's conditions beside dates and exclusions.
 func (f *Filter) texts() []*string {
 	return []*string{&f.Action, &f.ResourceType, &f.ResourceID, &f.UserID, &f.Search, &f.Resource.Type, &f.Resource.ID}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // The schema of the parameter `cursor` and of the members `nextCursor` in openapi.yaml.
-const longestCursor = 8192
+const longestCursor = 32768
 
 func fullCursor() cursor {
 	return cursor{
@@ -21,7 +22,7 @@ func fullCursor() cursor {
 			Action: "server.updated", ResourceType: "server", ResourceID: "<é\n\"😀>", UserID: "u",
 			From:     time.Date(2026, 11, 23, 6, 5, 0, 1000, time.UTC),
 			To:       time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
-			Resource: ResourceKey{Type: "server", ID: "\x01"},
+			Resource: ResourceKey{Type: "server", ID: "\x01"}, ExcludeAction: NewValues("auth.login", "é", "aa"), ExcludeUserID: NewValues("\n\n"),
 		},
 	}
 }
@@ -64,6 +65,9 @@ func TestCursorGoesBesideItsOwnFilterAlone(t *testing.T) {
 		"path":          func(f *Filter) { f.Resource.ID = "b" },
 		"path alone":    func(f *Filter) { *f = Filter{Resource: ResourceKey{Type: "server", ID: "b"}} },
 		"no path":       func(f *Filter) { f.Resource = ResourceKey{} },
+		"exclusion":     func(f *Filter) { f.ExcludeAction = NewValues("auth.login", "é") },
+		"no exclusion":  func(f *Filter) { f.ExcludeUserID = "" },
+		"one more":      func(f *Filter) { f.ExcludeResourceID = NewValues("x") },
 	} {
 		other := c.Filter
 		change(&other)
@@ -126,6 +130,11 @@ func TestCursorsOfNobodysMakingAreRefused(t *testing.T) {
 		"a year that isn't stored": edited("9999-12-31T23", "0000-12-31T23"),
 		"a value less":             edited("\x00server.updated", ""),
 		"a value more":             edited("\x00server.updated", "\x00server.updated\x00x"),
+		"an exclusion of nothing":  edited("\x00aaa", "\x00a"),
+		"an exclusion twice":       edited("\x00aaa", "\x00aaa\x00aaa"),
+		"exclusions out of order":  edited("\x00aaa\x00aauth.login", "\x00aauth.login\x00aaa"),
+		"an exclusion unknown":     edited("\x00aaa", "\x00xaa"),
+		"an exclusion elsewhere":   other(func(c *cursor) { c.Filter.ExcludeAction = "a\x00\x00b" }),
 	} {
 		if got, err := decodeCursor(text, "acme", Filter{}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -143,6 +152,7 @@ func TestTheLongestCursorIsWithinItsBound(t *testing.T) {
 		longest.Filter = Filter{
 			Action: filled(200), ResourceType: filled(100), ResourceID: filled(1024), UserID: filled(512),
 			Resource: ResourceKey{Type: filled(100), ID: filled(1024)}, From: lastTime, To: lastTime,
+			ExcludeAction: ten(filled, 200), ExcludeResourceType: ten(filled, 100), ExcludeResourceID: ten(filled, 1024), ExcludeUserID: ten(filled, 512),
 		}
 		searching := longest
 		searching.Filter = Filter{Action: filled(200), Search: strings.Repeat("😀", 256)}
@@ -157,11 +167,21 @@ func TestTheLongestCursorIsWithinItsBound(t *testing.T) {
 	}
 }
 
+// ten are as many values as a parameter takes, each as long as it may be.
+func ten(filled func(int) string, length int) Values {
+	var values []string
+	for i := range 10 {
+		values = append(values, filled(length-1)+strconv.Itoa(i))
+	}
+	return NewValues(values...)
+}
+
 func FuzzCursor(f *testing.F) {
 	f.Add(fullCursor().encode(), "")
 	f.Add(cursor{Organization: "acme"}.encode(), "a")
 	f.Add(cursor{Organization: "acme", Filter: Filter{Search: "x"}}.encode(), "")
 	f.Add("", "")
+	f.Add(cursor{Organization: "acme", Filter: Filter{ExcludeAction: NewValues("a", "b"), ExcludeResourceType: NewValues("t")}}.encode(), "")
 	f.Add(base64.RawURLEncoding.EncodeToString([]byte("1\x00acme\x001\x001\x000"+strings.Repeat("\x00", 9))), "")
 	f.Fuzz(func(t *testing.T, text, action string) {
 		// The fuzzer can't see through base64, so it gets the plain form too.
@@ -176,6 +196,9 @@ func FuzzCursor(f *testing.F) {
 			usable := c.Organization == "acme" && c.Filter.Search == "" && 0 <= c.Before && c.Before <= c.Size && 0 <= c.Given && c.Given <= c.Size
 			for _, value := range c.Filter.texts() {
 				usable = usable && utf8.ValidString(*value) && strings.IndexByte(*value, 0) < 0
+			}
+			for _, term := range c.Filter.Excluded() {
+				usable = usable && utf8.ValidString(term.Value) && term.Value != ""
 			}
 			if _, err := json.Marshal(c.Filter); err != nil || !usable || c.encode() != sent {
 				t.Fatalf("accepted %+v", c)

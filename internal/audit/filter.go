@@ -1,6 +1,11 @@
 package audit
 
-import "time"
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Filter says which entries of a trail are wanted. Zero values filter nothing; the
 // others match whole values, byte for byte, but for Search. As JSON, in the record of an
@@ -16,7 +21,34 @@ type Filter struct {
 	// Resource is the resource whose history is asked for; it holds beside the
 	// filters above, so that contradicting ones match nothing.
 	Resource ResourceKey `json:"resource,omitzero"`
+	// What has one of these values is left out; what has none at all stays.
+	ExcludeAction       Values `json:"exclude_action,omitempty"`
+	ExcludeResourceType Values `json:"exclude_resource_type,omitempty"`
+	ExcludeResourceID   Values `json:"exclude_resource_id,omitempty"`
+	ExcludeUserID       Values `json:"exclude_user_id,omitempty"`
 }
+
+// Values are any number of values, each once and in order, so that equal sets are equal. It
+// is their text joined by NUL, which no value holds: filters are compared, and keys of maps.
+type Values string
+
+// NewValues makes a set of what isn't empty.
+func NewValues(values ...string) Values {
+	values = slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+	slices.Sort(values)
+	return Values(strings.Join(slices.Compact(values), "\x00"))
+}
+
+// All lists the values in order.
+func (v Values) All() []string {
+	if v == "" {
+		return nil
+	}
+	return strings.Split(string(v), "\x00")
+}
+
+// MarshalJSON makes an array of them.
+func (v Values) MarshalJSON() ([]byte, error) { return json.Marshal(v.All()) }
 
 // ResourceKey names one resource.
 type ResourceKey struct {
@@ -60,6 +92,33 @@ func (f Filter) Terms() []Term {
 		}
 	}
 	return terms
+}
+
+// Excluded are the conditions of which none may hold, the usually most selective first.
+func (f Filter) Excluded() []Term {
+	var terms []Term
+	for _, e := range f.exclusions() {
+		for _, value := range e.values.All() {
+			terms = append(terms, Term{e.column, value})
+		}
+	}
+	return terms
+}
+
+// exclusion is one of a filter's sets. mark stands before its values in a cursor.
+type exclusion struct {
+	mark   byte
+	column Column
+	values *Values
+}
+
+func (f *Filter) exclusions() []exclusion {
+	return []exclusion{
+		{'i', ByResourceID, &f.ExcludeResourceID},
+		{'u', ByUserID, &f.ExcludeUserID},
+		{'a', ByAction, &f.ExcludeAction},
+		{'t', ByResourceType, &f.ExcludeResourceType},
+	}
 }
 
 // Between reads the two date parameters, both inclusive, "" for none. Fractions below a

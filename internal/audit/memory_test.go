@@ -68,7 +68,8 @@ func (m *memory) span(organization string, f audit.Filter, size int64) audit.Spa
 	return span
 }
 
-func (m *memory) matching(organization string, terms []audit.Term, span audit.Span) []int64 {
+func (m *memory) matching(organization string, f audit.Filter, span audit.Span) []int64 {
+	terms := f.Terms()
 	var positions []int64
 	for position := span.High - 1; position >= span.Low; position-- {
 		e := m.trails[organization][position].entry
@@ -77,7 +78,8 @@ func (m *memory) matching(organization string, terms []audit.Term, span audit.Sp
 				audit.ByAction: e.Action, audit.ByResourceType: e.ResourceType, audit.ByResourceID: e.ResourceID, audit.ByUserID: e.UserID,
 			}[term.Column]
 			return value != term.Value && (term.Column != audit.BySearch || !strings.Contains(e.SearchText, term.Value))
-		}) {
+		}) && !slices.Contains(f.ExcludeAction.All(), e.Action) && !slices.Contains(f.ExcludeResourceType.All(), e.ResourceType) &&
+			!slices.Contains(f.ExcludeResourceID.All(), e.ResourceID) && !slices.Contains(f.ExcludeUserID.All(), e.UserID) {
 			positions = append(positions, position)
 		}
 	}
@@ -90,10 +92,10 @@ func (m *memory) Find(_ context.Context, organization string, f audit.Filter, w 
 		found.Size = min(found.Size, w.Size)
 	}
 	span := m.span(organization, f, found.Size)
-	listed := m.matching(organization, f.Terms(), span.Below(w.Below))
+	listed := m.matching(organization, f, span.Below(w.Below))
 	found.Total = int64(len(listed))
 	if !w.RestOnly {
-		found.Total = int64(len(m.matching(organization, f.Terms(), span)))
+		found.Total = int64(len(m.matching(organization, f, span)))
 	}
 	listed = listed[min(w.Offset, int64(len(listed))):]
 	found.Positions = listed[:min(w.Limit, int64(len(listed)))]

@@ -36,6 +36,10 @@ var samples = map[string]sample{
 	"listApiKeys":            {"/api-keys", "", http.StatusOK},
 	"createApiKey":           {"/api-keys", `{"name":"shop","permissions":["create:audit_logs"]}`, http.StatusCreated},
 	"revokeApiKey":           {"/api-keys/" + sampleKey, "", http.StatusOK},
+	"getAuditLogHistogram":   {"/audit-logs/histogram", "", http.StatusOK},
+	"listAuditLogFacets":     {"/audit-logs/facets", "", http.StatusOK},
+	"listAuditLogValues":     {"/audit-logs/values", "", http.StatusOK},
+	"tailAuditLogs":          {"/audit-logs/tail", "", http.StatusOK}, // on a service that drains, where it ends at once
 	"createAdminAuditLog":    {"/admin/audit-logs", `{"action":"a"}`, http.StatusCreated},
 }
 

@@ -267,7 +267,11 @@ func takes(s *openapi3.Schema) string {
 	case s.Type.Is(openapi3.TypeBoolean):
 		return "takes true or false"
 	case s.Type.Is(openapi3.TypeArray):
-		return fmt.Sprintf("takes a list of %d to %d", s.MinItems, limit(s.MaxItems))
+		of := "entries"
+		if s.Items.Value.Type.Is(openapi3.TypeString) {
+			of = fmt.Sprintf("values of up to %d characters each", limit(s.Items.Value.MaxLength))
+		}
+		return fmt.Sprintf("takes a list of %d to %d %s", s.MinItems, limit(s.MaxItems), of)
 	case s.Type.Is(openapi3.TypeObject):
 		return "takes a JSON object"
 	}

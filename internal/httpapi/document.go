@@ -35,6 +35,7 @@ type operation struct {
 	writes     bool
 	platform   bool // concerns the platform's admin trail rather than an organization's
 	query      map[string]bool
+	lists      map[string]bool  // those of them that are sent once for each value
 	body       *openapi3.Schema // nil when it takes none
 }
 
@@ -76,7 +77,7 @@ func loadDocument(source []byte) (*document, error) {
 
 func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, error) {
 	text, _ := o.Extensions["x-required-permission"].(string)
-	known := operation{id: o.OperationID, permission: audit.Permission(text), query: map[string]bool{}}
+	known := operation{id: o.OperationID, permission: audit.Permission(text), query: map[string]bool{}, lists: map[string]bool{}}
 	switch known.permission {
 	case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ManageAPIKeys:
 	case audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs:
@@ -88,6 +89,7 @@ func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, er
 		for _, p := range parameters {
 			if p.Value.In == openapi3.ParameterInQuery {
 				known.query[p.Value.Name] = true
+				known.lists[p.Value.Name] = p.Value.Schema.Value.Type.Is(openapi3.TypeArray)
 			}
 		}
 	}

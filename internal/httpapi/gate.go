@@ -132,7 +132,7 @@ func withoutBase(r *http.Request) (*http.Request, bool) {
 	return &inner, true
 }
 
-// tidyQuery refuses parameters that are unknown or given twice, because a filter that is
+// tidyQuery refuses parameters that are unknown or given twice without being lists, because a filter that is
 // silently ignored shows the wrong evidence, and takes away empty ones, which are absent.
 func (o operation) tidyQuery(raw string) (string, error) {
 	values, err := url.ParseQuery(raw)
@@ -146,12 +146,12 @@ func (o operation) tidyQuery(raw string) (string, error) {
 		case pair == "":
 		case !o.query[name]:
 			return "", audit.BadParameter(printable(name), "%s takes %s, and nothing of this name", o.id, o.parameters())
-		case len(sent) > 1:
+		case len(sent) > 1 && !o.lists[name]:
 			return "", audit.BadParameter(name, "%s stands %d times; send it once", name, len(sent))
-		case !audit.ValidText(sent[0]):
+		case slices.ContainsFunc(sent, func(value string) bool { return !audit.ValidText(value) }):
 			return "", audit.BadParameter(name, "%s holds invalid UTF-8 or a NUL character", name)
-		case sent[0] == "":
-			values.Del(name)
+		default:
+			values[name] = slices.DeleteFunc(sent, func(value string) bool { return value == "" })
 		}
 	}
 	return values.Encode(), nil

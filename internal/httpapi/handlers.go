@@ -22,18 +22,18 @@ var _ api.StrictServerInterface = (*handlers)(nil)
 
 func (h *handlers) ListAuditLogs(ctx context.Context, r api.ListAuditLogsRequestObject) (api.ListAuditLogsResponseObject, error) {
 	p := r.Params
-	f := audit.Filter{
+	f := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
-	}
+	})
 	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
 }
 
 func (h *handlers) ListResourceAuditLogs(ctx context.Context, r api.ListResourceAuditLogsRequestObject) (api.ListResourceAuditLogsResponseObject, error) {
 	p := r.Params
-	f := audit.Filter{
+	f := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
 		Resource: audit.ResourceKey{Type: r.Type, ID: r.ID},
-	}
+	})
 	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
 }
 
@@ -53,7 +53,8 @@ func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perP
 func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditLogsRequestObject) (api.ListAdminAuditLogsResponseObject, error) {
 	p := r.Params
 	limit := number(p.Limit)
-	list, err := h.service.List(ctx, audit.AdminOrganization, audit.Filter{Action: text(p.Action), Search: text(p.Search)},
+	f := exclusions{action: p.ExcludeAction}.applyTo(audit.Filter{Action: text(p.Action), Search: text(p.Search)})
+	list, err := h.service.List(ctx, audit.AdminOrganization, f,
 		audit.PageRequest{Page: number(p.Page), PerPage: limit, Cursor: text(p.Cursor)})
 	if err != nil {
 		return nil, err
@@ -105,9 +106,9 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 		return nil, errHTTPVersion
 	}
 	p := r.Params
-	f, err := dates{p.StartDate, p.EndDate}.applyTo(audit.Filter{
+	f, err := dates{p.StartDate, p.EndDate}.applyTo(exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +153,21 @@ type dates struct{ start, end *string }
 
 func (d dates) applyTo(f audit.Filter) (audit.Filter, error) {
 	return f.Between(text(d.start), text(d.end))
+}
+
+// exclusions are the four lists of what to leave out, as sent.
+type exclusions struct{ action, resourceType, resourceID, userID *[]string }
+
+func (e exclusions) applyTo(f audit.Filter) audit.Filter {
+	for _, list := range []struct {
+		sent *[]string
+		into *audit.Values
+	}{{e.action, &f.ExcludeAction}, {e.resourceType, &f.ExcludeResourceType}, {e.resourceID, &f.ExcludeResourceID}, {e.userID, &f.ExcludeUserID}} {
+		if list.sent != nil {
+			*list.into = audit.NewValues(*list.sent...)
+		}
+	}
+	return f
 }
 
 func text[T ~string](value *T) string {

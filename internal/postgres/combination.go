@@ -88,31 +88,46 @@ func (r *reading) combination(ctx context.Context) (int64, []int64, error) {
 	return r.store.counts.put(r, known.total+fresh.total), page.listed, nil
 }
 
-// walk hands the matches of the span to t, newest first.
-func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
-	var rare, frequent []audit.Term
-	for i, term := range r.terms {
-		if r.posted[i] {
-			frequent = append(frequent, term)
+// conditions are terms, apart by how they are found.
+type conditions struct{ rare, frequent []audit.Term }
+
+func newConditions(terms []audit.Term, posted []bool) (c conditions) {
+	for i, term := range terms {
+		if posted[i] {
+			c.frequent = append(c.frequent, term)
 		} else {
-			rare = append(rare, term)
+			c.rare = append(c.rare, term)
 		}
 	}
+	return c
+}
+
+// walk hands the matches of the span to t, newest first.
+func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
+	wanted := newConditions(r.terms, r.posted)
+	excluded := newConditions(r.excluded, r.posted[len(r.terms):])
 	built := span
-	if len(frequent) > 0 {
+	if len(wanted.frequent)+len(excluded.frequent) > 0 || len(r.terms) == 0 {
 		built = span.Below(r.sealed)
-		if err := r.walkIndex(ctx, r.terms, span.From(r.sealed), t.addList, t.done); err != nil || t.done() {
+		if err := r.walkIndex(ctx, r.terms, r.excluded, span.From(r.sealed), t.addList, t.done); err != nil || t.done() {
 			return err
 		}
 	}
-	if len(rare) == 0 {
-		return r.walkPostings(ctx, frequent, built, t)
+	if len(wanted.rare) == 0 {
+		return r.walkPostings(ctx, wanted.frequent, excluded, built, t)
 	}
 	var failed error
-	err := r.walkIndex(ctx, rare, built, func(positions []int64) {
-		for _, term := range frequent {
+	err := r.walkIndex(ctx, wanted.rare, excluded.rare, built, func(positions []int64) {
+		for _, term := range wanted.frequent {
 			if failed == nil {
 				positions, failed = r.amongPosted(ctx, term, positions)
+			}
+		}
+		for _, term := range excluded.frequent {
+			if failed == nil {
+				var unwanted []int64
+				unwanted, failed = r.amongPosted(ctx, term, slices.Clone(positions))
+				positions = without(positions, unwanted)
 			}
 		}
 		t.addList(positions)
@@ -124,8 +139,9 @@ func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
 }
 
 // walkPostings intersects terms that all have postings in the span, a batch of blocks at
-// a time. The first batch is small: a page is often found in it.
-func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, span audit.Span, t *tally) error {
+// a time, and takes out what is excluded. The first batch is small: a page is often found
+// in it.
+func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, excluded conditions, span audit.Span, t *tally) error {
 	size := int64(blockBatch)
 	if !t.counting {
 		size = 1
@@ -133,7 +149,11 @@ func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, span aud
 	for span.Len() > 0 && !t.done() {
 		high := (span.High + blockSpan - 1) / blockSpan
 		low := max(span.Low/blockSpan, high-size)
-		blocks, err := r.postingBlocks(ctx, terms, low, high)
+		blocks, err := r.postingBlocks(ctx, slices.Concat(terms, excluded.frequent), low, high)
+		if err != nil {
+			return err
+		}
+		unwanted, err := r.placesOf(ctx, excluded.rare, span.From(low*blockSpan))
 		if err != nil {
 			return err
 		}
@@ -143,12 +163,15 @@ func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, span aud
 				if base >= span.High || base+rangeSize <= span.Low {
 					continue
 				}
-				set, err := intersection(blocks, int(block-low), i)
+				set, err := difference(blocks[:len(terms)], blocks[len(terms):], int(block-low), i)
 				if err != nil {
 					return err
 				}
 				if base < span.Low || base+rangeSize > span.High {
 					set.clip(span.Low-base, span.High-base)
+				}
+				if rare := unwanted[base/rangeSize]; rare != nil {
+					set.without(rare)
 				}
 				t.addSet(base, &set)
 			}
@@ -174,6 +197,28 @@ func intersection(terms [][]*postingBlock, block, i int) (set rangeSet, err erro
 		if err != nil {
 			return rangeSet{}, err
 		}
+	}
+	return set, nil
+}
+
+// difference is what of the terms' intersection none of the excluded has. Without terms it is
+// taken from the whole range.
+func difference(terms, excluded [][]*postingBlock, block, i int) (set rangeSet, err error) {
+	if len(terms) == 0 {
+		set.fill()
+	} else if set, err = intersection(terms, block, i); err != nil {
+		return set, err
+	}
+	for _, blocks := range excluded {
+		places := blocks[block].ranges[i]
+		if places == nil {
+			continue
+		}
+		var other rangeSet
+		if err := decodePlaces(places, &other); err != nil {
+			return set, err
+		}
+		set.without(&other)
 	}
 	return set, nil
 }
@@ -215,6 +260,34 @@ func (r *reading) postingBlocks(ctx context.Context, terms []audit.Term, low, hi
 	return found, nil
 }
 
+// placesOf are the ranges of a span that hold any of terms without postings, by their
+// numbers.
+func (r *reading) placesOf(ctx context.Context, terms []audit.Term, span audit.Span) (map[int64]*rangeSet, error) {
+	if len(terms) == 0 {
+		return nil, nil
+	}
+	var p pipeline
+	p.in(ctx, r.organization)
+	found := make([]*[]int64, len(terms))
+	for i, term := range terms {
+		found[i] = columnOf(term).positions(ctx, &p, pageArgs{r.organization, term.Value, span.Low, span.High, 0, span.Len()})
+	}
+	if err := p.run(ctx, r.store.reads); err != nil {
+		return nil, translate("find positions", err)
+	}
+	sets := map[int64]*rangeSet{}
+	for _, positions := range found {
+		for _, position := range *positions {
+			at := position / rangeSize
+			if sets[at] == nil {
+				sets[at] = &rangeSet{}
+			}
+			sets[at].add(position % rangeSize)
+		}
+	}
+	return sets, nil
+}
+
 // amongPosted keeps the positions, which descend, that match a term with postings.
 func (r *reading) amongPosted(ctx context.Context, term audit.Term, positions []int64) ([]int64, error) {
 	var ranges []int64
@@ -246,17 +319,18 @@ func (r *reading) amongPosted(ctx context.Context, term audit.Term, positions []
 	}), nil
 }
 
-// walkIndex walks the positions of the first term, newest first, and hands on those that
-// all other terms match too, until done.
-func (r *reading) walkIndex(ctx context.Context, terms []audit.Term, span audit.Span, add func([]int64), done func() bool) error {
+// walkIndex walks the positions of the first term, or all where there is none, newest
+// first, and hands on those that all other terms match too, and none that is excluded,
+// until done.
+func (r *reading) walkIndex(ctx context.Context, terms, excluded []audit.Term, span audit.Span, add func([]int64), done func() bool) error {
 	for span.Len() > 0 {
-		chunk, err := r.termPositions(ctx, terms[0], span, driverChunk)
+		chunk, err := r.driverPositions(ctx, terms, span)
 		if err != nil || len(chunk) == 0 {
 			return err
 		}
 		span = span.Below(chunk[len(chunk)-1])
 		last := len(chunk) < driverChunk
-		for _, term := range terms[1:] {
+		for _, term := range terms[min(1, len(terms)):] {
 			if len(chunk) == 0 {
 				break
 			}
@@ -264,12 +338,29 @@ func (r *reading) walkIndex(ctx context.Context, terms []audit.Term, span audit.
 				return err
 			}
 		}
+		for _, term := range excluded {
+			if len(chunk) == 0 {
+				break
+			}
+			unwanted, err := r.among(ctx, term, chunk)
+			if err != nil {
+				return err
+			}
+			chunk = without(chunk, unwanted)
+		}
 		add(chunk)
 		if done() || last {
 			return nil
 		}
 	}
 	return nil
+}
+
+func (r *reading) driverPositions(ctx context.Context, terms []audit.Term, span audit.Span) ([]int64, error) {
+	if len(terms) == 0 {
+		return span.Descending(0, driverChunk), nil
+	}
+	return r.termPositions(ctx, terms[0], span, driverChunk)
 }
 
 func (r *reading) column(term audit.Term) column {
@@ -321,4 +412,21 @@ func common(a, b []int64) []int64 {
 		}
 	}
 	return both
+}
+
+// without merges two descending lists into what the first alone holds.
+func without(a, b []int64) []int64 {
+	if len(b) == 0 {
+		return a
+	}
+	kept := make([]int64, 0, len(a))
+	for _, position := range a {
+		for len(b) > 0 && b[0] > position {
+			b = b[1:]
+		}
+		if len(b) == 0 || b[0] != position {
+			kept = append(kept, position)
+		}
+	}
+	return kept
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,8 +35,12 @@ func newCounts() *counts {
 
 func (r *reading) countKey() countKey {
 	var terms strings.Builder
-	for _, term := range r.terms {
-		terms.WriteByte(byte(term.Column))
+	for i, term := range slices.Concat(r.terms, r.excluded) {
+		kind := byte(term.Column)
+		if i >= len(r.terms) {
+			kind |= 0x80
+		}
+		terms.WriteByte(kind)
 		terms.WriteString(term.Value)
 		terms.WriteByte(0) // no value holds one
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"math"
+	"slices"
 
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/audit"
@@ -14,8 +15,9 @@ type reading struct {
 	store        *Store
 	organization string
 	terms        []audit.Term
-	posted       []bool // of each term
-	sealed       int64  // positions below are in postings, for terms that have them
+	excluded     []audit.Term // what none may match
+	posted       []bool       // of each term, then of each that is excluded
+	sealed       int64        // positions below are in postings, for terms that have them
 	span         audit.Span
 	window       audit.Window
 	searched     column // how the search term is looked for, if there is one
@@ -24,8 +26,8 @@ type reading struct {
 
 // Find implements [audit.Store].
 func (s *Store) Find(ctx context.Context, organization string, f audit.Filter, w audit.Window) (audit.Found, error) {
-	r := &reading{store: s, organization: organization, terms: f.Terms(), window: w}
-	if len(r.terms) == 1 && columnOf(r.terms[0]).total != nil && f.From.IsZero() && f.To.IsZero() && w.Size < 0 && w.Below == math.MaxInt64 {
+	r := &reading{store: s, organization: organization, terms: f.Terms(), excluded: f.Excluded(), window: w}
+	if len(r.terms) == 1 && len(r.excluded) == 0 && columnOf(r.terms[0]).total != nil && f.From.IsZero() && f.To.IsZero() && w.Size < 0 && w.Below == math.MaxInt64 {
 		return r.newest(ctx)
 	}
 	found := audit.Found{}
@@ -38,9 +40,9 @@ func (s *Store) Find(ctx context.Context, organization string, f audit.Filter, w
 	}
 	switch {
 	case r.span.Len() == 0:
-	case len(r.terms) == 0:
+	case len(r.terms)+len(r.excluded) == 0:
 		found.Total, found.Positions = r.span.Len(), r.span.Below(w.Below).Descending(w.Offset, w.Limit)
-	case len(r.terms) > 1:
+	case len(r.terms)+len(r.excluded) > 1 || len(r.terms) == 0:
 		found.Total, found.Positions, err = r.combination(ctx)
 	case r.terms[0].Column == audit.BySearch:
 		found.Total, found.Positions, err = r.search(ctx)
@@ -65,8 +67,9 @@ func (r *reading) begin(ctx context.Context, f audit.Filter) (size int64, err er
 	if !f.To.IsZero() {
 		after = many(&p, queries.PositionAfter(ctx, &p, []db.PositionAfterParams{{Organization: r.organization, At: f.To}}).Query)
 	}
-	states := make([]*[]db.PostingStateRow, len(r.terms))
-	for i, term := range r.terms {
+	conditions := slices.Concat(r.terms, r.excluded)
+	states := make([]*[]db.PostingStateRow, len(conditions))
+	for i, term := range conditions {
 		states[i] = many(&p, queries.PostingState(ctx, &p, []db.PostingStateParams{{
 			Organization: r.organization, Field: postedField(term.Column), Value: term.Value,
 		}}).Query)
@@ -86,7 +89,7 @@ func (r *reading) begin(ctx context.Context, f audit.Filter) (size int64, err er
 	return size, nil
 }
 
-// postedOf says which terms have postings, and up to where all of these are complete: the
+// postedOf says which conditions have postings, and up to where all of these are complete: the
 // builder may go on between one statement and the next.
 func postedOf(states []*[]db.PostingStateRow) (posted []bool, sealed int64) {
 	posted = make([]bool, len(states))

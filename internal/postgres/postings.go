@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/bits"
 
 	"ocore.dev/audit/gen/db"
@@ -41,6 +42,20 @@ func (s *rangeSet) add(place int64) { s[place>>6] |= 1 << (place & 63) }
 func (s *rangeSet) and(other *rangeSet) {
 	for i := range s {
 		s[i] &= other[i]
+	}
+}
+
+// without drops what other holds.
+func (s *rangeSet) without(other *rangeSet) {
+	for i := range s {
+		s[i] &^= other[i]
+	}
+}
+
+// fill makes it the whole range.
+func (s *rangeSet) fill() {
+	for i := range s {
+		s[i] = math.MaxUint64
 	}
 }
 

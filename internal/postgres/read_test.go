@@ -23,15 +23,15 @@ type model struct {
 	times  []time.Time
 }
 
-func (m model) matches(position int64, terms []audit.Term) bool {
+func (m model) matches(position int64, f audit.Filter) bool {
 	d := m.drafts[position]
 	values := [...]string{audit.ByAction: d.Action, audit.ByResourceType: d.ResourceType, audit.ByResourceID: d.ResourceID, audit.ByUserID: d.UserID}
-	for _, term := range terms {
+	for _, term := range f.Terms() {
 		if values[term.Column] != term.Value {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(f.Excluded(), func(term audit.Term) bool { return values[term.Column] == term.Value })
 }
 
 // span looks at every time.
@@ -48,10 +48,10 @@ func (m model) span(f audit.Filter, size int64) audit.Span {
 	return span
 }
 
-func (m model) positions(terms []audit.Term, span audit.Span) []int64 {
+func (m model) positions(f audit.Filter, span audit.Span) []int64 {
 	var found []int64
 	for position := span.High - 1; position >= span.Low; position-- {
-		if m.matches(position, terms) {
+		if m.matches(position, f) {
 			found = append(found, position)
 		}
 	}
@@ -148,7 +148,7 @@ func compareWithModel(t *testing.T, store *postgres.Store, m model) {
 		return m.times[random.Int64N(size)].Add(time.Duration(random.IntN(3)-1) * time.Microsecond)
 	}
 	longest := 0
-	for i := range 400 {
+	for i := range 600 {
 		f := randomFilter(random, m)
 		f.From, f.To = date(), date()
 		w := audit.Window{Size: -1, Below: math.MaxInt64, Limit: []int64{0, 1, 20, 1001, 10_000}[random.IntN(5)], RestOnly: random.IntN(4) == 0}
@@ -161,10 +161,10 @@ func compareWithModel(t *testing.T, store *postgres.Store, m model) {
 			w.Below = random.Int64N(size + 1)
 		}
 		span := m.span(f, state)
-		listed := m.positions(f.Terms(), span.Below(w.Below))
+		listed := m.positions(f, span.Below(w.Below))
 		total := len(listed)
 		if !w.RestOnly {
-			total = len(m.positions(f.Terms(), span))
+			total = len(m.positions(f, span))
 		}
 		longest = max(longest, total)
 		w.Offset = min(random.Int64N(int64(len(listed))+3), random.Int64N(int64(len(listed))+3))
@@ -198,8 +198,20 @@ func checkNewest(t *testing.T, store *postgres.Store, m model, w audit.Window, l
 	compareRows(t, m, listed, rows)
 }
 
-// randomFilter filters by nothing to everything, mostly for values that some entry has.
+// randomFilter filters by nothing to everything, mostly for values that some entry has, and
+// every other time leaves some out.
 func randomFilter(random *rand.Rand, m model) audit.Filter {
+	f := randomTerms(random, m)
+	for range max(0, random.IntN(6)-2) {
+		like := m.drafts[random.IntN(len(m.drafts))]
+		sets := []*audit.Values{&f.ExcludeAction, &f.ExcludeResourceType, &f.ExcludeUserID, &f.ExcludeResourceID}
+		i := random.IntN(len(sets))
+		*sets[i] = audit.NewValues(append(sets[i].All(), []string{like.Action, like.ResourceType, like.UserID, like.ResourceID}[i])...)
+	}
+	return f
+}
+
+func randomTerms(random *rand.Rand, m model) audit.Filter {
 	if random.IntN(8) == 0 {
 		return []audit.Filter{{}, {UserID: "everybody"}, {UserID: "everybody", Action: "action.1"}}[random.IntN(3)]
 	}

@@ -151,7 +151,15 @@ func totalsFilter(random *rand.Rand, begun time.Time) audit.Filter {
 		}
 		return begun.Add(time.Duration(random.Int64N(int64(time.Since(begun) + time.Second)))).UTC().Truncate(time.Microsecond)
 	}
+	excluded := func(prefix string, of int) audit.Values {
+		if random.IntN(4) > 0 {
+			return ""
+		}
+		values := []string{fmt.Sprint(prefix, random.IntN(of)), fmt.Sprint(prefix, random.IntN(of)), fmt.Sprint(prefix, random.IntN(of))}
+		return audit.NewValues(values[:1+random.IntN(3)]...)
+	}
 	return audit.Filter{
+		ExcludeAction: excluded("action.", 5), ExcludeResourceType: excluded("type-", 3), ExcludeResourceID: excluded("resource-", 20), ExcludeUserID: excluded("user-", 30),
 		Action: maybe(fmt.Sprint("action.", random.IntN(6))), ResourceType: maybe(fmt.Sprint("type-", random.IntN(3))),
 		ResourceID: maybe(fmt.Sprint("resource-", random.IntN(20))), UserID: maybe(fmt.Sprint("user-", random.IntN(30))),
 		From: moment(), To: moment(),
@@ -164,6 +172,12 @@ func countNaively(t *testing.T, conn *pgx.Conn, organization string, f audit.Fil
 		if value != "" {
 			args = append(args, value)
 			where = append(where, fmt.Sprintf("%s = $%d", column, len(args)))
+		}
+	}
+	for column, values := range map[string]audit.Values{"action": f.ExcludeAction, "resource_type": f.ExcludeResourceType, "resource_id": f.ExcludeResourceID, "user_id": f.ExcludeUserID} {
+		if values != "" {
+			args = append(args, values.All())
+			where = append(where, fmt.Sprintf("(%s <> ALL ($%d)) IS NOT FALSE", column, len(args)))
 		}
 	}
 	for operator, at := range map[string]time.Time{">=": f.From, "<=": f.To} {
