@@ -145,6 +145,89 @@ func (b *ActionCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const actionFacets = `-- name: ActionFacets :batchmany
+
+SELECT e.action::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT n.action FROM entries n WHERE n.organization = $2 AND n.position = p.position LIMIT 1
+) AS e
+WHERE e.action IS NOT NULL GROUP BY e.action ORDER BY count(*) DESC, e.action LIMIT $3::bigint
+`
+
+type ActionFacetsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ActionFacetsParams struct {
+	Positions    []int64
+	Organization string
+	Max          int64
+}
+
+type ActionFacetsRow struct {
+	Value          string
+	Count          int64
+	DistinctValues int64
+}
+
+// Two statements a column. Facets are the commonest values at given positions, and how many
+// there are. Values are the first that begin with a text, and the one behind them: of each only
+// one index entry is read, from which the next greater value is looked up. The text is given
+// twice, as a parameter stands once in a statement.
+// Index: entries_pkey.
+func (q *Queries) ActionFacets(ctx context.Context, db DBTX, arg []ActionFacetsParams) *ActionFacetsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Positions,
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(actionFacets, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ActionFacetsBatchResults{br, len(arg), false}
+}
+
+func (b *ActionFacetsBatchResults) Query(f func(int, []ActionFacetsRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ActionFacetsRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ActionFacetsRow
+				if err := rows.Scan(&i.Value, &i.Count, &i.DistinctValues); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ActionFacetsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const actionPositions = `-- name: ActionPositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND action = $2::text AND position >= $3 AND position < $4
@@ -316,6 +399,83 @@ func (b *ActionTotalBatchResults) Query(f func(int, []ActionTotalRow, error)) {
 }
 
 func (b *ActionTotalBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const actionValues = `-- name: ActionValues :batchmany
+WITH RECURSIVE found AS (
+  (SELECT e.action AS value FROM entries e
+   WHERE e.organization = $2 AND e.action >= $3::text ORDER BY e.action LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT e.action FROM entries e WHERE e.organization = $2 AND e.action > f.value ORDER BY e.action LIMIT 1
+  ) FROM found f WHERE starts_with(f.value, $4::text)
+)
+SELECT value::text AS value FROM found WHERE value IS NOT NULL LIMIT $1::bigint
+`
+
+type ActionValuesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ActionValuesParams struct {
+	Max          int64
+	Organization string
+	First        string
+	Prefix       string
+}
+
+// Index: entries_action_idx.
+func (q *Queries) ActionValues(ctx context.Context, db DBTX, arg []ActionValuesParams) *ActionValuesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Max,
+			a.Organization,
+			a.First,
+			a.Prefix,
+		}
+		batch.Queue(actionValues, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ActionValuesBatchResults{br, len(arg), false}
+}
+
+func (b *ActionValuesBatchResults) Query(f func(int, []string, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []string
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var value string
+				if err := rows.Scan(&value); err != nil {
+					return err
+				}
+				items = append(items, value)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ActionValuesBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -2078,6 +2238,75 @@ func (b *PositionFromBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const positionsFrom = `-- name: PositionsFrom :batchmany
+SELECT coalesce((
+  SELECT e.position FROM entries e WHERE e.organization = $1 AND e.created_at >= t.at ORDER BY e.created_at, e.position LIMIT 1
+), -1)::bigint AS position
+FROM unnest($2::timestamptz[]) AS t (at) ORDER BY t.at
+`
+
+type PositionsFromBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PositionsFromParams struct {
+	Organization string
+	Times        []time.Time
+}
+
+// For each time, the first position not before it; -1 where everything is before it. In the
+// order of the times. Index: entries_created_at_idx.
+func (q *Queries) PositionsFrom(ctx context.Context, db DBTX, arg []PositionsFromParams) *PositionsFromBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Times,
+		}
+		batch.Queue(positionsFrom, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PositionsFromBatchResults{br, len(arg), false}
+}
+
+func (b *PositionsFromBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var position int64
+				if err := rows.Scan(&position); err != nil {
+					return err
+				}
+				items = append(items, position)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PositionsFromBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const postedValueInsert = `-- name: PostedValueInsert :batchexec
 INSERT INTO posting_values (organization, field, value)
 SELECT $1::text, unnest($2::smallint[]), unnest($3::text[])
@@ -3093,6 +3322,84 @@ func (b *ResourceIDCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const resourceIDFacets = `-- name: ResourceIDFacets :batchmany
+SELECT e.resource_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT n.resource_id FROM entries n WHERE n.organization = $2 AND n.position = p.position LIMIT 1
+) AS e
+WHERE e.resource_id IS NOT NULL GROUP BY e.resource_id ORDER BY count(*) DESC, e.resource_id LIMIT $3::bigint
+`
+
+type ResourceIDFacetsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ResourceIDFacetsParams struct {
+	Positions    []int64
+	Organization string
+	Max          int64
+}
+
+type ResourceIDFacetsRow struct {
+	Value          string
+	Count          int64
+	DistinctValues int64
+}
+
+// Index: entries_pkey.
+func (q *Queries) ResourceIDFacets(ctx context.Context, db DBTX, arg []ResourceIDFacetsParams) *ResourceIDFacetsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Positions,
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(resourceIDFacets, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ResourceIDFacetsBatchResults{br, len(arg), false}
+}
+
+func (b *ResourceIDFacetsBatchResults) Query(f func(int, []ResourceIDFacetsRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ResourceIDFacetsRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ResourceIDFacetsRow
+				if err := rows.Scan(&i.Value, &i.Count, &i.DistinctValues); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ResourceIDFacetsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const resourceIDPositions = `-- name: ResourceIDPositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND resource_id = $2::text AND position >= $3 AND position < $4
@@ -3261,6 +3568,83 @@ func (b *ResourceIDTotalBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const resourceIDValues = `-- name: ResourceIDValues :batchmany
+WITH RECURSIVE found AS (
+  (SELECT e.resource_id AS value FROM entries e
+   WHERE e.organization = $2 AND e.resource_id >= $3::text ORDER BY e.resource_id LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT e.resource_id FROM entries e WHERE e.organization = $2 AND e.resource_id > f.value ORDER BY e.resource_id LIMIT 1
+  ) FROM found f WHERE starts_with(f.value, $4::text)
+)
+SELECT value::text AS value FROM found WHERE value IS NOT NULL LIMIT $1::bigint
+`
+
+type ResourceIDValuesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ResourceIDValuesParams struct {
+	Max          int64
+	Organization string
+	First        string
+	Prefix       string
+}
+
+// Index: entries_resource_id_idx.
+func (q *Queries) ResourceIDValues(ctx context.Context, db DBTX, arg []ResourceIDValuesParams) *ResourceIDValuesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Max,
+			a.Organization,
+			a.First,
+			a.Prefix,
+		}
+		batch.Queue(resourceIDValues, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ResourceIDValuesBatchResults{br, len(arg), false}
+}
+
+func (b *ResourceIDValuesBatchResults) Query(f func(int, []string, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []string
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var value string
+				if err := rows.Scan(&value); err != nil {
+					return err
+				}
+				items = append(items, value)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ResourceIDValuesBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const resourceTypeAmong = `-- name: ResourceTypeAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
@@ -3384,6 +3768,84 @@ func (b *ResourceTypeCountBatchResults) QueryRow(f func(int, int64, error)) {
 }
 
 func (b *ResourceTypeCountBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const resourceTypeFacets = `-- name: ResourceTypeFacets :batchmany
+SELECT e.resource_type::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT n.resource_type FROM entries n WHERE n.organization = $2 AND n.position = p.position LIMIT 1
+) AS e
+WHERE e.resource_type IS NOT NULL GROUP BY e.resource_type ORDER BY count(*) DESC, e.resource_type LIMIT $3::bigint
+`
+
+type ResourceTypeFacetsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ResourceTypeFacetsParams struct {
+	Positions    []int64
+	Organization string
+	Max          int64
+}
+
+type ResourceTypeFacetsRow struct {
+	Value          string
+	Count          int64
+	DistinctValues int64
+}
+
+// Index: entries_pkey.
+func (q *Queries) ResourceTypeFacets(ctx context.Context, db DBTX, arg []ResourceTypeFacetsParams) *ResourceTypeFacetsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Positions,
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(resourceTypeFacets, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ResourceTypeFacetsBatchResults{br, len(arg), false}
+}
+
+func (b *ResourceTypeFacetsBatchResults) Query(f func(int, []ResourceTypeFacetsRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []ResourceTypeFacetsRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i ResourceTypeFacetsRow
+				if err := rows.Scan(&i.Value, &i.Count, &i.DistinctValues); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ResourceTypeFacetsBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -3552,6 +4014,83 @@ func (b *ResourceTypeTotalBatchResults) Query(f func(int, []ResourceTypeTotalRow
 }
 
 func (b *ResourceTypeTotalBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const resourceTypeValues = `-- name: ResourceTypeValues :batchmany
+WITH RECURSIVE found AS (
+  (SELECT e.resource_type AS value FROM entries e
+   WHERE e.organization = $2 AND e.resource_type >= $3::text ORDER BY e.resource_type LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT e.resource_type FROM entries e WHERE e.organization = $2 AND e.resource_type > f.value ORDER BY e.resource_type LIMIT 1
+  ) FROM found f WHERE starts_with(f.value, $4::text)
+)
+SELECT value::text AS value FROM found WHERE value IS NOT NULL LIMIT $1::bigint
+`
+
+type ResourceTypeValuesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type ResourceTypeValuesParams struct {
+	Max          int64
+	Organization string
+	First        string
+	Prefix       string
+}
+
+// Index: entries_resource_type_idx.
+func (q *Queries) ResourceTypeValues(ctx context.Context, db DBTX, arg []ResourceTypeValuesParams) *ResourceTypeValuesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Max,
+			a.Organization,
+			a.First,
+			a.Prefix,
+		}
+		batch.Queue(resourceTypeValues, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &ResourceTypeValuesBatchResults{br, len(arg), false}
+}
+
+func (b *ResourceTypeValuesBatchResults) Query(f func(int, []string, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []string
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var value string
+				if err := rows.Scan(&value); err != nil {
+					return err
+				}
+				items = append(items, value)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *ResourceTypeValuesBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -4422,6 +4961,77 @@ func (b *TileRootsBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const trailExtent = `-- name: TrailExtent :batchmany
+
+SELECT h.size, e.created_at AS first, h.last_created_at AS last FROM heads h
+CROSS JOIN LATERAL (
+  SELECT n.created_at FROM entries n WHERE n.organization = h.organization ORDER BY n.position LIMIT 1
+) AS e
+WHERE h.organization = $1
+`
+
+type TrailExtentBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type TrailExtentRow struct {
+	Size  int64
+	First time.Time
+	Last  time.Time
+}
+
+// What a viewer shows of a whole trail: how much there was when, and which values.
+// The times of the first and the last entry; nothing of an empty trail. Index: heads_pkey, entries_pkey.
+func (q *Queries) TrailExtent(ctx context.Context, db DBTX, organization []string) *TrailExtentBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(trailExtent, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &TrailExtentBatchResults{br, len(organization), false}
+}
+
+func (b *TrailExtentBatchResults) Query(f func(int, []TrailExtentRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []TrailExtentRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i TrailExtentRow
+				if err := rows.Scan(&i.Size, &i.First, &i.Last); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *TrailExtentBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const userIDAmong = `-- name: UserIDAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
@@ -4545,6 +5155,84 @@ func (b *UserIDCountBatchResults) QueryRow(f func(int, int64, error)) {
 }
 
 func (b *UserIDCountBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const userIDFacets = `-- name: UserIDFacets :batchmany
+SELECT e.user_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM unnest($1::bigint[]) AS p (position)
+CROSS JOIN LATERAL (
+  SELECT n.user_id FROM entries n WHERE n.organization = $2 AND n.position = p.position LIMIT 1
+) AS e
+WHERE e.user_id IS NOT NULL GROUP BY e.user_id ORDER BY count(*) DESC, e.user_id LIMIT $3::bigint
+`
+
+type UserIDFacetsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type UserIDFacetsParams struct {
+	Positions    []int64
+	Organization string
+	Max          int64
+}
+
+type UserIDFacetsRow struct {
+	Value          string
+	Count          int64
+	DistinctValues int64
+}
+
+// Index: entries_pkey.
+func (q *Queries) UserIDFacets(ctx context.Context, db DBTX, arg []UserIDFacetsParams) *UserIDFacetsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Positions,
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(userIDFacets, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &UserIDFacetsBatchResults{br, len(arg), false}
+}
+
+func (b *UserIDFacetsBatchResults) Query(f func(int, []UserIDFacetsRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []UserIDFacetsRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i UserIDFacetsRow
+				if err := rows.Scan(&i.Value, &i.Count, &i.DistinctValues); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *UserIDFacetsBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -4713,6 +5401,83 @@ func (b *UserIDTotalBatchResults) Query(f func(int, []UserIDTotalRow, error)) {
 }
 
 func (b *UserIDTotalBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const userIDValues = `-- name: UserIDValues :batchmany
+WITH RECURSIVE found AS (
+  (SELECT e.user_id AS value FROM entries e
+   WHERE e.organization = $2 AND e.user_id >= $3::text ORDER BY e.user_id LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT e.user_id FROM entries e WHERE e.organization = $2 AND e.user_id > f.value ORDER BY e.user_id LIMIT 1
+  ) FROM found f WHERE starts_with(f.value, $4::text)
+)
+SELECT value::text AS value FROM found WHERE value IS NOT NULL LIMIT $1::bigint
+`
+
+type UserIDValuesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type UserIDValuesParams struct {
+	Max          int64
+	Organization string
+	First        string
+	Prefix       string
+}
+
+// Index: entries_user_id_idx.
+func (q *Queries) UserIDValues(ctx context.Context, db DBTX, arg []UserIDValuesParams) *UserIDValuesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Max,
+			a.Organization,
+			a.First,
+			a.Prefix,
+		}
+		batch.Queue(userIDValues, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &UserIDValuesBatchResults{br, len(arg), false}
+}
+
+func (b *UserIDValuesBatchResults) Query(f func(int, []string, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []string
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var value string
+				if err := rows.Scan(&value); err != nil {
+					return err
+				}
+				items = append(items, value)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *UserIDValuesBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

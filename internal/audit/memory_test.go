@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -141,4 +142,68 @@ func (m *memory) keep(t *testing.T, organization string, n int, draft audit.Draf
 		}
 	}
 	m.calls = nil
+}
+
+func (m *memory) Size(_ context.Context, organization string) (int64, error) {
+	return int64(len(m.trails[organization])), m.called("size", organization)
+}
+
+func (m *memory) Matching(_ context.Context, organization string, f audit.Filter, span audit.Span) ([]int64, error) {
+	return m.matching(organization, f, span), m.called("matching", organization)
+}
+
+func (m *memory) Extent(_ context.Context, organization string) (audit.Extent, error) {
+	trail := m.trails[organization]
+	if len(trail) == 0 {
+		return audit.Extent{}, m.called("extent", organization)
+	}
+	return audit.Extent{Size: int64(len(trail)), First: trail[0].row.CreatedAt, Last: trail[len(trail)-1].row.CreatedAt}, m.called("extent", organization)
+}
+
+func (m *memory) Counts(_ context.Context, organization string, f audit.Filter, size int64, starts []time.Time) ([]int64, error) {
+	counts := make([]int64, len(starts))
+	for _, position := range m.matching(organization, f, m.span(organization, f, size)) {
+		for i, start := range slices.Backward(starts) {
+			if !m.trails[organization][position].row.CreatedAt.Before(start) {
+				counts[i]++
+				break
+			}
+		}
+	}
+	return counts, m.called("counts", organization)
+}
+
+func (m *memory) value(c audit.Column, e audit.Admitted) string {
+	return map[audit.Column]string{
+		audit.ByAction: e.Action, audit.ByResourceType: e.ResourceType, audit.ByResourceID: e.ResourceID, audit.ByUserID: e.UserID,
+	}[c]
+}
+
+func (m *memory) CountValues(_ context.Context, organization string, c audit.Column, positions []int64, limit int64) ([]audit.ValueCount, int64, error) {
+	counted := map[string]int64{}
+	for _, position := range positions {
+		if value := m.value(c, m.trails[organization][position].entry); value != "" {
+			counted[value]++
+		}
+	}
+	var counts []audit.ValueCount
+	for value, count := range counted {
+		counts = append(counts, audit.ValueCount{Value: value, Count: count})
+	}
+	slices.SortFunc(counts, func(a, b audit.ValueCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Value, b.Value))
+	})
+	return counts[:min(limit, int64(len(counts)))], int64(len(counts)), m.called("values", organization)
+}
+
+func (m *memory) Values(_ context.Context, organization string, c audit.Column, prefix string, limit int64) ([]string, error) {
+	var values []string
+	for _, r := range m.trails[organization] {
+		if value := m.value(c, r.entry); value != "" && strings.HasPrefix(value, prefix) {
+			values = append(values, value)
+		}
+	}
+	slices.Sort(values)
+	values = slices.Compact(values)
+	return values[:min(limit, int64(len(values)))], m.called("values", organization)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Store keeps trails. Implementations return the sentinels of errors.go, and nothing of
@@ -23,6 +24,26 @@ type Store interface {
 	Rows(ctx context.Context, organization string, positions []int64) ([]Row, error)
 	// Entry finds one entry by its id, or [ErrNotFound].
 	Entry(ctx context.Context, organization, id string) (Row, error)
+	// Size is how many entries the trail has.
+	Size(ctx context.Context, organization string) (int64, error)
+	// Matching lists the positions of the span that match the filter, descending.
+	Matching(ctx context.Context, organization string, f Filter, span Span) ([]int64, error)
+	// Extent fixes a state of the trail, and tells from when to when it goes.
+	Extent(ctx context.Context, organization string) (Extent, error)
+	// Counts counts what of the trail's first size entries matches from each of the times,
+	// which ascend, until the next one, and from the last one on. None is before the first.
+	Counts(ctx context.Context, organization string, f Filter, size int64, starts []time.Time) ([]int64, error)
+	// CountValues counts the column's values at the positions: the limit commonest, equal ones
+	// in order of their bytes, and how many there are at all.
+	CountValues(ctx context.Context, organization string, c Column, positions []int64, limit int64) (counts []ValueCount, distinct int64, err error)
+	// Values lists the first of the column's values that begin with prefix, in order of bytes.
+	Values(ctx context.Context, organization string, c Column, prefix string, limit int64) ([]string, error)
+}
+
+// Extent is a state of a trail: its size, and the times of its first and last entry.
+type Extent struct {
+	Size        int64
+	First, Last time.Time // zero where there is none
 }
 
 // Submission is what one call wants recorded in one trail.

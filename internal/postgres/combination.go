@@ -15,6 +15,14 @@ const (
 	blockBatch  = 8
 )
 
+// taker takes matches, newest first, by ranges or by positions, until it is done.
+type taker interface {
+	whole() bool // all are wanted, whatever was taken
+	done() bool
+	addSet(base int64, set *rangeSet)
+	addList(positions []int64)
+}
+
 // tally takes the matches of a combination, newest first: it counts them, and lists those
 // of the window.
 type tally struct {
@@ -25,6 +33,8 @@ type tally struct {
 	limit    int64
 	listed   []int64
 }
+
+func (t *tally) whole() bool { return t.counting }
 
 func (t *tally) done() bool { return !t.counting && int64(len(t.listed)) >= t.limit }
 
@@ -103,7 +113,7 @@ func newConditions(terms []audit.Term, posted []bool) (c conditions) {
 }
 
 // walk hands the matches of the span to t, newest first.
-func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
+func (r *reading) walk(ctx context.Context, span audit.Span, t taker) error {
 	wanted := newConditions(r.terms, r.posted)
 	excluded := newConditions(r.excluded, r.posted[len(r.terms):])
 	built := span
@@ -141,9 +151,9 @@ func (r *reading) walk(ctx context.Context, span audit.Span, t *tally) error {
 // walkPostings intersects terms that all have postings in the span, a batch of blocks at
 // a time, and takes out what is excluded. The first batch is small: a page is often found
 // in it.
-func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, excluded conditions, span audit.Span, t *tally) error {
+func (r *reading) walkPostings(ctx context.Context, terms []audit.Term, excluded conditions, span audit.Span, t taker) error {
 	size := int64(blockBatch)
-	if !t.counting {
+	if !t.whole() {
 		size = 1
 	}
 	for span.Len() > 0 && !t.done() {

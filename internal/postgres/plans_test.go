@@ -82,7 +82,7 @@ func arguments(size int) map[string]string {
 		"positions": fmt.Sprintf("ARRAY(SELECT n * %d + 1 FROM generate_series(0, 49) n)", size/50), "id": fmt.Sprintf("'id-%d'", size-5000),
 		"ids": fmt.Sprintf("ARRAY(SELECT 'id-' || n * %d FROM generate_series(0, 49) n)", size/50), "level": "0", "size": "1",
 		"last_created_at": "now()", "frontier": "''", "root": "''",
-		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "at_least": "-13433",
+		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "at_least": "-13433", "first": "''", "prefix": "''",
 	}
 }
 
@@ -129,6 +129,16 @@ var cases = map[string]struct {
 	"ShortSearchCount":      {map[string]string{"value": "'ZQ'", "low": "0", "high": "30000"}, 1000},
 	"ShortSearchPositions":  {map[string]string{"value": "'AC'", "low": "0", "high": "30000"}, 20},
 	"ShortSearchAmong":      {map[string]string{"value": "'AC'", "positions": "ARRAY(SELECT n * 500 + 1 FROM generate_series(0, 49) n)"}, 250},
+	"TrailExtent":           {nil, 12},
+	"PositionsFrom":         {map[string]string{"times": "ARRAY(SELECT timestamptz '2026-01-01' + n * interval '40 s' FROM generate_series(0, 199) n)"}, 1000},
+	"ActionFacets":          {nil, 250},
+	"ActionValues":          {map[string]string{"max": "21"}, 60},
+	"ResourceTypeFacets":    {nil, 250},
+	"ResourceTypeValues":    {map[string]string{"max": "21"}, 40},
+	"ResourceIDFacets":      {nil, 250},
+	"ResourceIDValues":      {map[string]string{"max": "21", "first": "'resource-5'", "prefix": "'resource-5'"}, 120},
+	"UserIDFacets":          {nil, 250},
+	"UserIDValues":          {map[string]string{"max": "21"}, 120},
 	"PostingState":          {map[string]string{"value": "'action-1'"}, 12},
 	"PostingUpTo":           {map[string]string{"value": "'action-1'"}, 8},
 	"PostingByRank":         {map[string]string{"value": "'action-1'"}, 40},

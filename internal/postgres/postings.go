@@ -80,6 +80,16 @@ func (s *rangeSet) len() int64 {
 	return int64(n)
 }
 
+// between counts the places low <= place < high.
+func (s *rangeSet) between(low, high int64) int64 {
+	if low > 0 || high < rangeSize {
+		part := *s
+		part.clip(low, high)
+		return part.len()
+	}
+	return s.len()
+}
+
 // appendDescending appends limit of the set's positions, the highest first, behind the
 // highest skip of them. base is the range's first position.
 func (s *rangeSet) appendDescending(dst []int64, base, skip, limit int64) []int64 {
