@@ -127,7 +127,8 @@ contradicts what was signed of it is not signed any more: the log says TAMPERING
 
 GET /healthz says that the process lives, GET /readyz that the database answers and has
 this version's schema, and that every issuer's published keys were there once.
-SIGTERM makes /readyz say no for 2 s, then lets requests finish (at most 20 s); a second one ends at once.`,
+SIGTERM makes /readyz say no for 2 s, then tells those who follow a trail to connect again and lets
+requests finish (at most 20 s); a second one ends at once.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if flags.databaseURL == "" {
@@ -213,6 +214,8 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 	options.Service, options.Keys, options.Prover = trails, audit.NewKeys(store, trails), prover
 	options.Authenticator = auth.NewDoor(s.verifier, options.Keys, time.Now, s.log, nil)
 	options.Ready, options.Metrics = s.ready(store), counts
+	drain := make(chan struct{})
+	options.Drain = drain
 	handler, err := httpapi.New(options)
 	if err != nil {
 		return err
@@ -222,6 +225,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		return fmt.Errorf("%w (choose another address with --listen)", err)
 	}
 	server := httpapi.NewServer(handler, s.log)
+	server.RegisterOnShutdown(func() { close(drain) })
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", listener.Addr().String()), slog.String("version", version))

@@ -76,12 +76,17 @@ func (e *Export) Chunk(ctx context.Context) ([]Row, error) {
 		return nil, nil
 	}
 	rows, err := e.service.store.Rows(ctx, e.organization, chunk)
+	e.chunk = nextChunk(rows)
+	return rows, err
+}
+
+// nextChunk is how many entries to read next, if they are as large as those of this one.
+func nextChunk(rows []Row) int {
 	size := 1
 	for _, row := range rows {
 		size += len(row.Text)
 	}
-	e.chunk = min(max(firstChunk, len(rows)*chunkBytes/size), chunkEntries)
-	return rows, err
+	return min(max(firstChunk, len(rows)*chunkBytes/size), chunkEntries)
 }
 
 // recordExport writes who took what out of the trail.

@@ -94,6 +94,26 @@ func (f Filter) Terms() []Term {
 	return terms
 }
 
+// MaxExcluded is how many bytes a filter's excluded values may have together: so that a
+// cursor, which holds them, fits into a URL.
+const MaxExcluded = 2048
+
+// CheckExcluded refuses more than [MaxExcluded].
+func (f Filter) CheckExcluded() error {
+	size, first := 0, ""
+	for _, e := range f.exclusions() {
+		for _, value := range e.values.All() {
+			if size += len(value); size > MaxExcluded && first == "" {
+				first = e.parameter
+			}
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	return BadParameter(first, "excluded values have at most %d bytes together, and these have %d", MaxExcluded, size)
+}
+
 // Excluded are the conditions of which none may hold, the usually most selective first.
 func (f Filter) Excluded() []Term {
 	var terms []Term
@@ -105,19 +125,21 @@ func (f Filter) Excluded() []Term {
 	return terms
 }
 
-// exclusion is one of a filter's sets. mark stands before its values in a cursor.
+// exclusion is one of a filter's sets, and the parameter that sets it. mark stands before its
+// values in a cursor.
 type exclusion struct {
-	mark   byte
-	column Column
-	values *Values
+	parameter string
+	mark      byte
+	column    Column
+	values    *Values
 }
 
 func (f *Filter) exclusions() []exclusion {
 	return []exclusion{
-		{'i', ByResourceID, &f.ExcludeResourceID},
-		{'u', ByUserID, &f.ExcludeUserID},
-		{'a', ByAction, &f.ExcludeAction},
-		{'t', ByResourceType, &f.ExcludeResourceType},
+		{"exclude_resource_id", 'i', ByResourceID, &f.ExcludeResourceID},
+		{"exclude_user_id", 'u', ByUserID, &f.ExcludeUserID},
+		{"exclude_action", 'a', ByAction, &f.ExcludeAction},
+		{"exclude_resource_type", 't', ByResourceType, &f.ExcludeResourceType},
 	}
 }
 

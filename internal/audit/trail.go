@@ -75,6 +75,7 @@ func (r Receipt) AppendJSON(dst []byte) []byte {
 type Service struct {
 	store    Store
 	readings readings
+	watches  watches
 }
 
 // NewService reads and writes trails through store.

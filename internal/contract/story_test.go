@@ -72,6 +72,11 @@ var story = []step{
 	{by: grace, operation: "listAdminAuditLogs", send: "search", answer: "searched"},
 	{by: grace, operation: "listAdminAuditLogs", send: "action", answer: "nothingMatches"},
 	{by: ada, operation: "exportAuditLogs", send: "resource_type resource_id user_id", answer: "servers", headers: []string{"X-Total-Count"}},
+	{by: ada, operation: "exportAuditLogs", send: "resource_type exclude_action exclude_resource_id exclude_resource_type exclude_user_id", answer: "servers"},
+	{by: ada, operation: "getAuditLogHistogram", send: "action buckets", answer: "serverUpdates"},
+	{by: ada, operation: "listAuditLogFacets", send: "resource_type field", answer: "serverActions"},
+	{by: ada, operation: "listAuditLogValues", send: "field prefix", answer: "serverActions"},
+	{by: ada, operation: "tailAuditLogs", send: "position wait", answer: "twoEntries", media: "text/event-stream", headers: []string{"X-Accel-Buffering"}},
 	{by: adaToo, operation: "createApiKey", body: "shop", answer: "shop"},
 	{by: adaToo, operation: "listApiKeys", answer: "one"},
 	{by: adaToo, operation: "revokeApiKey", answer: "revoked"},
@@ -82,13 +87,13 @@ var story = []step{
 const firstOfBatch = "the first entry of the batch"
 
 // What can't be the same twice is masked, and only this: `createdAt` and `signedAt` are the
-// database's clock, which `expiresAt` and `revokedAt` follow; salts are random, and with them
+// database's clock, which `expiresAt`, `revokedAt` and a histogram's `start` and `end` follow; salts are random, and with them
 // is every hash and signature; cursors carry the state of a walk; and ids that no example
 // sends are the service's choice, as API keys are. Positions and totals are not masked: the
 // trails are filled beforehand so far that the story's entries get the documented ones.
 // Request ids are sent along.
 var masked = map[string]bool{
-	"createdAt": true, "signedAt": true, "nextCursor": true, "expiresAt": true, "revokedAt": true, "key": true,
+	"createdAt": true, "signedAt": true, "nextCursor": true, "expiresAt": true, "revokedAt": true, "key": true, "start": true, "end": true,
 	"leafHash": true, "salts": true, "proof": true, "hashes": true, "root": true, "checkpoint": true,
 }
 
@@ -446,15 +451,21 @@ func (d *document) call(t *testing.T, s *testkit.Service, step step, cursor, key
 	path, query, slug := o.path, url.Values{}, ""
 	for _, p := range o.Parameters {
 		example := fmt.Sprint(p.Value.Example)
+		list, isList := p.Value.Example.([]any)
 		switch {
 		case p.Value.In == openapi3.ParameterInPath && o.Tags[0] == "Keys":
 			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", key) // the service's choice
 		case p.Value.In == openapi3.ParameterInPath:
 			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", url.PathEscape(example))
+		case p.Value.Name == "Last-Event-ID": // nobody was cut off
 		case p.Value.In == openapi3.ParameterInHeader:
 			slug = example
 		case p.Value.Name == "cursor" && slices.Contains(strings.Fields(step.send), "cursor"):
 			query.Set("cursor", cursor)
+		case isList && slices.Contains(strings.Fields(step.send), p.Value.Name):
+			for _, value := range list {
+				query.Add(p.Value.Name, fmt.Sprint(value))
+			}
 		case slices.Contains(strings.Fields(step.send), p.Value.Name):
 			query.Set(p.Value.Name, example)
 		}
@@ -504,9 +515,12 @@ func (d *document) same(t *testing.T, at string, o *operation, step step, body [
 		t.Fatalf("%s: no such example", at)
 	}
 	var got, want any
-	if media == "text/csv" {
+	switch media {
+	case "text/event-stream":
+		got, want = maskCreated(string(body)), maskCreated(example.Value.Value.(string))
+	case "text/csv":
 		got, want = d.cells(t, string(body)), d.cells(t, example.Value.Value.(string))
-	} else {
+	default:
 		if err := json.Unmarshal(body, &got); err != nil {
 			t.Fatalf("%s: %v", at, err)
 		}
@@ -582,5 +596,11 @@ func (d *document) cells(t *testing.T, text string) any {
 }
 
 var cursorIn = regexp.MustCompile(`cursor=([A-Za-z0-9_-]+)`)
+
+var createdIn = regexp.MustCompile(`"createdAt":"[^"]*"`)
+
+func maskCreated(events string) string {
+	return createdIn.ReplaceAllString(events, `"createdAt":"masked"`)
+}
 
 func maskCursor(link string) string { return cursorIn.ReplaceAllString(link, "cursor=masked") }

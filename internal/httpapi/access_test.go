@@ -90,6 +90,7 @@ func onTenant(o *openapi3.Operation) bool {
 func TestEveryOperationNeedsATrustedToken(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewService(t)
+	s.Drain()
 	token := testkit.Token(t, ada)
 	forged, err := auth.NewDevelopmentToken([]byte("another secret, of somebody else's own making"), ada, time.Now(), time.Hour)
 	if err != nil {
@@ -145,6 +146,7 @@ func TestEveryOperationNeedsATrustedToken(t *testing.T) {
 func TestEveryOperationNeedsItsOwnPermission(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewService(t)
+	s.Drain()
 	post(t, s, ada, "/audit-logs", whole)
 	grants := map[audit.Permission][]audit.Permission{
 		"":                         nil,

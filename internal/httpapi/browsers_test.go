@@ -17,6 +17,7 @@ import (
 // everyAnswer calls each operation and page in ways that go well and that don't.
 func everyAnswer(t *testing.T, s *testkit.Service, look func(name string, a answer), headers ...string) {
 	t.Helper()
+	s.Drain()
 	both := ada
 	both.Permissions = append(slices.Clone(ada.Permissions), grace.Permissions...)
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
@@ -103,6 +104,7 @@ func TestPagesOfAllowedOriginsMayCall(t *testing.T) {
 func TestPreflightNeedsNoToken(t *testing.T) {
 	t.Parallel()
 	s := testkit.ServeDatabase(t, testkit.NewDatabase(t), func(o *httpapi.Options) { o.Origins = []string{frontEnd} })
+	s.Drain()
 	closed := testkit.ServeDatabase(t, s.Database)
 	ask := func(to *testkit.Service, origin, method, path string) answer {
 		return send(t, to, audit.Principal{}, http.MethodOptions, path, "", "Origin", origin, "Access-Control-Request-Method", method,

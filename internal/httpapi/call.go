@@ -14,8 +14,9 @@ type call struct {
 	framed       bool   // the answer's end can be told from a cut: HTTP/1.1 and later
 	path         string // as it was sent, escaped: links repeat it
 	principal    audit.Principal
-	organization string // "" for operations on the admin trail
-	failure      error  // why it was refused or broke off, for the log
+	again        func(context.Context) error // authenticates anew: an answer may take longer than a token is valid
+	organization string                      // "" for operations on the admin trail
+	failure      error                       // why it was refused or broke off, for the log
 	lane         *lane
 	ends         []func()
 }

@@ -100,6 +100,10 @@ func (g *gate) identify(r *http.Request, op operation) error {
 		return err
 	}
 	c.principal = principal
+	c.again = func(ctx context.Context) error {
+		_, err := g.authenticator.Authenticate(ctx, r.Header.Values("Authorization"))
+		return err
+	}
 	if !principal.Can(op.permission) {
 		return audit.Denied("this operation needs the permission " + string(op.permission))
 	}

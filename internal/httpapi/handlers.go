@@ -16,24 +16,31 @@ type handlers struct {
 	keys         *audit.Keys
 	prover       *proof.Prover // nil: nothing can be proved
 	chunkTimeout time.Duration
+	drain        <-chan struct{}
 }
 
 var _ api.StrictServerInterface = (*handlers)(nil)
 
 func (h *handlers) ListAuditLogs(ctx context.Context, r api.ListAuditLogsRequestObject) (api.ListAuditLogsResponseObject, error) {
 	p := r.Params
-	f := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
+	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
 	})
+	if err != nil {
+		return nil, err
+	}
 	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
 }
 
 func (h *handlers) ListResourceAuditLogs(ctx context.Context, r api.ListResourceAuditLogsRequestObject) (api.ListResourceAuditLogsResponseObject, error) {
 	p := r.Params
-	f := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
+	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
 		Resource: audit.ResourceKey{Type: r.Type, ID: r.ID},
 	})
+	if err != nil {
+		return nil, err
+	}
 	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
 }
 
@@ -53,7 +60,10 @@ func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perP
 func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditLogsRequestObject) (api.ListAdminAuditLogsResponseObject, error) {
 	p := r.Params
 	limit := number(p.Limit)
-	f := exclusions{action: p.ExcludeAction}.applyTo(audit.Filter{Action: text(p.Action), Search: text(p.Search)})
+	f, err := exclusions{action: p.ExcludeAction}.applyTo(audit.Filter{Action: text(p.Action), Search: text(p.Search)})
+	if err != nil {
+		return nil, err
+	}
 	list, err := h.service.List(ctx, audit.AdminOrganization, f,
 		audit.PageRequest{Page: number(p.Page), PerPage: limit, Cursor: text(p.Cursor)})
 	if err != nil {
@@ -106,10 +116,13 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 		return nil, errHTTPVersion
 	}
 	p := r.Params
-	f, err := dates{p.StartDate, p.EndDate}.applyTo(exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
+	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
-	}))
+	})
 	if err != nil {
+		return nil, err
+	}
+	if f, err = (dates{p.StartDate, p.EndDate}).applyTo(f); err != nil {
 		return nil, err
 	}
 	format := text(p.Format)
@@ -158,7 +171,7 @@ func (d dates) applyTo(f audit.Filter) (audit.Filter, error) {
 // exclusions are the four lists of what to leave out, as sent.
 type exclusions struct{ action, resourceType, resourceID, userID *[]string }
 
-func (e exclusions) applyTo(f audit.Filter) audit.Filter {
+func (e exclusions) applyTo(f audit.Filter) (audit.Filter, error) {
 	for _, list := range []struct {
 		sent *[]string
 		into *audit.Values
@@ -167,7 +180,7 @@ func (e exclusions) applyTo(f audit.Filter) audit.Filter {
 			*list.into = audit.NewValues(*list.sent...)
 		}
 	}
-	return f
+	return f, f.CheckExcluded()
 }
 
 func text[T ~string](value *T) string {

@@ -32,6 +32,7 @@ func makeKey(t testing.TB, s *testkit.Service, organization, expires string, per
 func TestAKeyDoesWhatItWasMadeFor(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewService(t)
+	s.Drain()
 	post(t, s, ada, "/audit-logs", whole)
 	withKey(t, s)
 	permissions := []string{"create:audit_logs", "view:audit_logs"}

@@ -12,10 +12,13 @@ import (
 
 func (h *handlers) GetAuditLogHistogram(ctx context.Context, r api.GetAuditLogHistogramRequestObject) (api.GetAuditLogHistogramResponseObject, error) {
 	p := r.Params
-	f, err := dates{p.StartDate, p.EndDate}.applyTo(exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
+	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
-	}))
+	})
 	if err != nil {
+		return nil, err
+	}
+	if f, err = (dates{p.StartDate, p.EndDate}).applyTo(f); err != nil {
 		return nil, err
 	}
 	histogram, err := h.service.Histogram(ctx, callOf(ctx).organization, f, number(p.Buckets))
@@ -27,10 +30,13 @@ func (h *handlers) GetAuditLogHistogram(ctx context.Context, r api.GetAuditLogHi
 
 func (h *handlers) ListAuditLogFacets(ctx context.Context, r api.ListAuditLogFacetsRequestObject) (api.ListAuditLogFacetsResponseObject, error) {
 	p := r.Params
-	f, err := dates{p.StartDate, p.EndDate}.applyTo(exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
+	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
 		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
-	}))
+	})
 	if err != nil {
+		return nil, err
+	}
+	if f, err = (dates{p.StartDate, p.EndDate}).applyTo(f); err != nil {
 		return nil, err
 	}
 	facets, err := h.service.Facets(ctx, callOf(ctx).organization, f, columnOf(p.Field))

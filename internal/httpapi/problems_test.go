@@ -56,6 +56,7 @@ func TestAPathThatIsNotThereIsAProblem(t *testing.T) {
 func TestAMethodThatAPathDoesNotHaveIsAProblemThatNamesThose(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewService(t)
+	s.Drain()
 	allowed := map[string][]string{}
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
 		at := httpapi.BasePath + sampleOf(t, method, path, o).path
@@ -105,6 +106,7 @@ func TestARequestIDIsKeptIfItIsHarmless(t *testing.T) {
 func TestWithoutItsDatabaseTheServiceSaysSoAndRecovers(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewService(t)
+	s.Drain()
 	post(t, s, ada, "/audit-logs", whole)
 	takeAway(t, s)
 	both := ada

@@ -25,6 +25,7 @@ type Options struct {
 	Authenticator Authenticator
 	Ready         func(context.Context) error             // nil error: requests can be served
 	Prover        *proof.Prover                           // nil: nothing can be proved
+	Drain         <-chan struct{}                         // closed when answers without an end of their own must end; nil for never
 	Docs          func(missing http.Handler) http.Handler // answers from /docs on what it can, and hands on the rest
 	Viewer        func(missing http.Handler) http.Handler // the same from /ui on; nil: there is no page
 	Log           *slog.Logger
@@ -50,7 +51,7 @@ func New(o Options) (http.Handler, error) {
 	e := echo.New()
 	e.HTTPErrorHandler = handleEchoError
 	admission := newAdmission(o.Metrics)
-	strict := api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover, cmp.Or(o.ChunkTimeout, defaultChunkTimeout)}, []api.StrictMiddlewareFunc{admission.admit})
+	strict := api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover, cmp.Or(o.ChunkTimeout, defaultChunkTimeout), o.Drain}, []api.StrictMiddlewareFunc{admission.admit})
 	api.RegisterHandlersWithBaseURL(e, strict, BasePath)
 	operations := (&gate{
 		document: document, authenticator: o.Authenticator, admission: admission,

@@ -249,6 +249,7 @@ func (op tenantOperation) call(t *testing.T, s *testkit.Service, c cell) answer 
 func TestNoTenantReachesAnother(t *testing.T) {
 	t.Parallel()
 	s := testkit.NewService(t)
+	s.Drain()
 	for _, entry := range []string{whole, strings.Replace(whole, "e-1", "e-3", 1)} {
 		read[any](t, post(t, s, ada, "/audit-logs", entry), http.StatusCreated)
 	}
@@ -307,6 +308,12 @@ func (c cell) leaksNothing(t *testing.T, id string, a answer) {
 	}
 }
 
+// shownInstead is what acme gets of operations that show no id.
+var shownInstead = map[string]string{
+	"getAuditLogHistogram": `"count":1`, "listAuditLogFacets": `"server.updated","count":2`, "listAuditLogValues": `"server.updated"`,
+	"tailAuditLogs": "event: at", // its entries are in tail_test.go
+}
+
 // blind holds that what is acme's answers somebody else, whatever header they send, in the
 // same bytes as what nobody has; and that it is there for acme.
 func (op tenantOperation) blind(t *testing.T, s *testkit.Service) {
@@ -336,7 +343,11 @@ func (op tenantOperation) blind(t *testing.T, s *testkit.Service) {
 		}
 	}
 	a := op.call(t, s, cell{by: op.owner(), target: op.path, body: op.body})
-	if a.status != op.status || op.method == http.MethodGet && !strings.Contains(a.body, `"e-1"`) && !strings.Contains(a.body, "trails/acme") {
+	shown := `"e-1"`
+	if other := shownInstead[op.o.OperationID]; other != "" {
+		shown = other
+	}
+	if a.status != op.status || op.method == http.MethodGet && !strings.Contains(a.body, shown) && !strings.Contains(a.body, "trails/acme") {
 		t.Errorf("%s shows acme: %d %.300s", op.o.OperationID, a.status, a.body)
 	}
 	wrong := op.call(t, s, cell{by: ada, target: op.path, body: op.body, headers: http.Header{"X-Org-Slug": {"globex"}}})

@@ -34,6 +34,7 @@ type checker struct {
 const timeForm = `^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$`
 
 var documents = sync.OnceValues(func() ([2]routers.Router, error) {
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
 	openapi3.DefineStringFormatValidator("date-time", openapi3.NewRegexpFormatValidator(timeForm))
 	ours, err := loadRouter(httpapi.Document())
 	if err != nil {

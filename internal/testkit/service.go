@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type Service struct {
 	URL      string // with the base path
 	HTTP     *http.Client
 	Metrics  *metrics.Metrics
+	Drain    func() // ends what has no end of its own, now and later, as a service does that stops
 	checker  *checker
 }
 
@@ -82,7 +84,10 @@ func serve(
 	tb.Helper()
 	trails := audit.NewService(s.Store)
 	keys := audit.NewKeys(s.Store, trails)
+	drain := make(chan struct{})
+	s.Drain = sync.OnceFunc(func() { close(drain) })
 	options := httpapi.Options{
+		Drain:   drain,
 		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: s.Store.Ready, Docs: docs.Handler, Viewer: viewer.Handler, Log: log,
 		Metrics: counts,
 	}
@@ -97,6 +102,7 @@ func serve(
 	server.Config = httpapi.NewServer(handler, options.Log)
 	server.Start()
 	tb.Cleanup(server.Close)
+	tb.Cleanup(s.Drain) // before the server closes, which waits for answers
 	s.URL, s.Metrics, s.checker = server.URL+httpapi.BasePath, counts, newChecker(tb)
 	s.HTTP = &http.Client{Transport: &checkingTransport{s.checker, server.Client().Transport}}
 	return s

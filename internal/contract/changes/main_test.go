@@ -29,17 +29,9 @@ var breakingEdits = map[string][]string{
 `, ""},
 	"a required property is removed": {"      required: [items, page, perPage, total]\n", "      required: [items, page, perPage]\n"},
 	"a parameter is narrowed":        {"        maximum: 1000\n      example: 2\n", "        maximum: 500\n      example: 2\n"},
-	"a parameter is removed": {`        - $ref: '#/components/parameters/UserIdFilter'
-        - $ref: '#/components/parameters/StartDate'
-        - $ref: '#/components/parameters/EndDate'
-      responses:
-        '200':
-          description: One page of entries.
-`, `        - $ref: '#/components/parameters/StartDate'
-        - $ref: '#/components/parameters/EndDate'
-      responses:
-        '200':
-          description: One page of entries.
+	"a parameter is removed": {`        - $ref: '#/components/parameters/CursorToken'
+        - $ref: '#/components/parameters/ResourceTypeFilter'
+`, `        - $ref: '#/components/parameters/CursorToken'
 `},
 	"a parameter is renamed":     {"      name: user_id\n", "      name: userId\n"},
 	"an operation is renamed":    {"      operationId: getAuditLog\n", "      operationId: readAuditLog\n"},

@@ -9,6 +9,7 @@ that a rule forbids is one too.
 import json
 import re
 from datetime import date, datetime, timezone
+from urllib.parse import parse_qs, urlsplit
 
 MAX_ENTRY = 256 * 1024
 MAX_DEPTH = 32
@@ -63,6 +64,13 @@ def query_faults(query):
     if start and end and not faults & {"start_date", "end_date"} and instant(start) > instant(end):
         faults.add("start_date")
     return faults
+
+
+def excluded_too_much(url):
+    """Whether the values that a request excludes have more than 2,048 bytes together."""
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True, errors="replace")
+    values = {(name, value) for name, sent in query.items() if name.startswith("exclude_") for value in sent}
+    return sum(len(value.encode()) for _, value in values) > 2048
 
 
 def body_faults(path, body):
