@@ -23,6 +23,10 @@ export type AuditLogProof = Schemas["AuditLogProof"];
 export type AuditLogCheckpoint = Schemas["AuditLogCheckpoint"];
 export type AuditLogConsistency = Schemas["AuditLogConsistency"];
 export type AuditLogKeyList = Schemas["AuditLogKeyList"];
+export type AuditLogField = Schemas["AuditLogField"];
+export type AuditLogHistogram = Schemas["AuditLogHistogram"];
+export type AuditLogFacetList = Schemas["AuditLogFacetList"];
+export type AuditLogValueList = Schemas["AuditLogValueList"];
 export type ExportFormat = Schemas["ExportFormat"];
 export type Problem = Schemas["Problem"];
 export type ProblemFault = Schemas["ProblemFault"];
@@ -31,6 +35,10 @@ type Query<Operation extends keyof operations> = NonNullable<operations[Operatio
 export type ListQuery = Query<"listAuditLogs">;
 export type ResourceQuery = Query<"listResourceAuditLogs">;
 export type AdminListQuery = Query<"listAdminAuditLogs">;
+export type HistogramQuery = Query<"getAuditLogHistogram">;
+export type FacetQuery = Query<"listAuditLogFacets">;
+export type ValueQuery = Query<"listAuditLogValues">;
+export type TailQuery = Query<"tailAuditLogs">;
 export type ExportQuery = Query<"exportAuditLogs">;
 export type ConsistencyQuery = Query<"getAuditLogConsistency">;
 
@@ -46,6 +54,15 @@ export interface Options {
   /** Instead of the platform's own `fetch`. */
   fetch?: (request: Request) => Promise<Response>;
 }
+
+/**
+ * An event of a tail. `id` is the position up to which the trail is dealt with: hand the last one
+ * to the next tail as `lastEventId`, and nothing is missed or repeated.
+ */
+export type TailEvent =
+  | { event: "entry"; id: number; data: AuditLog }
+  | { event: "at"; id: number; data: { next: number; size: number } }
+  | { event: "end"; id?: undefined; data: { reason: string; next: number } };
 
 /** What each call takes beside its own arguments. */
 export interface CallOptions {
@@ -107,11 +124,17 @@ export interface Client {
   listAuditLogs(query?: ListQuery, options?: CallOptions): Promise<AuditLogList>;
   listResourceAuditLogs(type: string, id: string, query?: ResourceQuery, options?: CallOptions): Promise<AuditLogList>;
   exportAuditLogs(query?: Omit<ExportQuery, "format">, options?: CallOptions): Promise<AuditLogExport>;
+  getAuditLogHistogram(query?: HistogramQuery, options?: CallOptions): Promise<AuditLogHistogram>;
+  listAuditLogFacets(query?: FacetQuery, options?: CallOptions): Promise<AuditLogFacetList>;
+  listAuditLogValues(query?: ValueQuery, options?: CallOptions): Promise<AuditLogValueList>;
   createAdminAuditLog(entry: NewAdminAuditLog, options?: CallOptions): Promise<AdminAuditLog>;
   listAdminAuditLogs(query?: AdminListQuery, options?: CallOptions): Promise<AdminAuditLogList>;
 
   /** The export in either format without holding it in memory. */
   streamAuditLogs(query?: ExportQuery, options?: CallOptions): Promise<ExportStream>;
+
+  /** One connection to the tail, event by event. A stream that ends without `end` was cut; go on with the last `id`. */
+  tailAuditLogs(query?: TailQuery, options?: CallOptions & { lastEventId?: number }): AsyncGenerator<TailEvent, void, undefined>;
 
   /** Every entry that matches, newest first, by cursor: entries recorded meanwhile neither shift nor repeat any. */
   walkAuditLogs(query?: Omit<ListQuery, "page">, options?: CallOptions): AsyncGenerator<AuditLog, void, undefined>;
@@ -141,6 +164,9 @@ export function createClient(options: Options): Client {
       dataOf(await http.GET("/audit-logs/resource/{type}/{id}", { ...call, params: { path: { type, id }, query } })),
     // The document gives this answer two media types; without `format` it is the first, JSON.
     exportAuditLogs: async (query = {}, call) => dataOf(await http.GET("/audit-logs/export", { ...call, params: { query } })) as AuditLogExport,
+    getAuditLogHistogram: async (query = {}, call) => dataOf(await http.GET("/audit-logs/histogram", { ...call, params: { query } })),
+    listAuditLogFacets: async (query = {}, call) => dataOf(await http.GET("/audit-logs/facets", { ...call, params: { query } })),
+    listAuditLogValues: async (query = {}, call) => dataOf(await http.GET("/audit-logs/values", { ...call, params: { query } })),
     createAdminAuditLog: async (body, call) => dataOf(await http.POST("/admin/audit-logs", { ...call, body })),
     listAdminAuditLogs: async (query = {}, call) => dataOf(await http.GET("/admin/audit-logs", { ...call, params: { query } })),
 
@@ -152,6 +178,12 @@ export function createClient(options: Options): Client {
         truncated: response.headers.get("X-Truncated") === "true",
         nextCursor: cursorOf(response),
       };
+    },
+
+    async *tailAuditLogs(query = {}, { lastEventId, ...call } = {}) {
+      const header = lastEventId === undefined ? {} : { "Last-Event-ID": lastEventId };
+      const { data } = await http.GET("/audit-logs/tail", { ...call, params: { query, header }, parseAs: "stream" });
+      yield* events(dataOf({ data }) as ReadableStream<Uint8Array>);
     },
 
     walkAuditLogs: (query, call) =>
@@ -171,6 +203,28 @@ export function createClient(options: Options): Client {
       }),
   };
   return client;
+}
+
+/** Reads whole events (HTML, section 9.2, as the service writes them); part of one at the end is dropped. */
+async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<TailEvent, void, undefined> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      text += decoder.decode(part.value, { stream: true });
+      const whole = text.split("\n\n");
+      text = whole.pop() ?? "";
+      for (const event of whole) {
+        const fields = new Map(event.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+        const [kind, id, data] = [fields.get("event"), fields.get("id"), fields.get("data")];
+        if (kind === undefined || data === undefined) continue;
+        yield { event: kind, ...(id !== undefined && { id: Number(id) }), data: JSON.parse(data) as unknown } as TailEvent;
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
 }
 
 async function* walk<Query extends { cursor?: string }, Entry>(

@@ -18,7 +18,7 @@ export interface paths {
          *     A page behind the last one, or a filter that nothing matches, is a 200 with no items and the true
          *     `total`. All of one answer (`items`, `total`, `nextCursor`) describes the trail as it was at one moment.
          *
-         *     A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+         *     A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
          *     a `cursor` beside `page` or beside filters other than its own.
          *
          *     Needs the permission `view:audit_logs`.
@@ -132,12 +132,140 @@ export interface paths {
          *     The export itself becomes an entry of the admin trail (`audit_log.exported`) before its first byte is sent;
          *     when that can't be written there is no export but a 503.
          *
-         *     A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+         *     A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
          *     a `cursor` beside filters other than its own.
          *
          *     Needs the permission `view:audit_logs`.
          */
         get: operations["exportAuditLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/histogram": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count entries over time
+         * @description How many entries match in each of a number of intervals of equal length, to the microsecond: what a chart
+         *     of the trail's activity is drawn from. Counts are exact, and add up to the `total` of the list with the same filters;
+         *     all of one answer describes the trail as it was at one moment.
+         *
+         *     The intervals run from `start_date` to `end_date`, both included. Where one of them isn't sent, they run from the
+         *     trail's first entry, or to its last, whatever the other filters are. A span of fewer microseconds than `buckets` has an
+         *     interval for each. A trail that is empty has no `start` and no `end` that weren't sent, and then no `items`.
+         *
+         *     A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["getAuditLogHistogram"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the commonest values
+         * @description The values that a member has most often in what matches the filters, at most 20, the commonest first and equal counts in
+         *     order of the values' bytes. They are counted over the newest 10,000 entries that match: `of` says over how many,
+         *     `exact` whether that was all of them, and `distinct` how many values there were in them. Entries
+         *     without the member are among `of` and have no value.
+         *
+         *     All of one answer describes the trail as it was at one moment.
+         *
+         *     A 400 also answers parameters that are unknown or repeated without being lists, and a start date behind the end date.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["listAuditLogFacets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Complete a value
+         * @description Up to 20 of the values that a member has in the trail, in order of their bytes, that begin with a text: what an
+         *     input completes from. Case counts, as it does in filters.
+         *
+         *     A 400 also answers parameters that are unknown or repeated.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["listAuditLogValues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/audit-logs/tail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow the trail
+         * @description The entries that match, oldest first, as they are recorded: a stream of server-sent events that goes on until the caller
+         *     leaves, the token expires or the service ends it. No entry is left out and none comes twice, if each connection
+         *     goes on where the one before it ended: send the `id` of the last event that arrived as `Last-Event-ID`.
+         *
+         *     Each event with an `id` says that the trail is dealt with up to and including that position (-1 is before the first), so
+         *     that entries that don't match aren't gone through again. These are the events; ignore those that you don't know:
+         *
+         *     | event | data | when |
+         *     | --- | --- | --- |
+         *     | `entry` | the entry, as `AuditLog` | it matches; `id` is its position |
+         *     | `at` | `next`, the position to go on from, and `size`, the trail's | first of all, and at least every 15 seconds while no entry comes |
+         *     | `end` | `reason`, and `next` | last of all; without it the connection broke |
+         *
+         *     The reasons are `waited` (the time of `wait` is over, and what was there has been sent), `expired` (the token has: get
+         *     a new one) and `restart` (this instance of the service stops: connect again, to another or in a moment). A reader too
+         *     slow to take an event within 30 seconds is cut off. An instance has room for 256 such streams, and for 64 of one
+         *     organization; beyond that it is a 503.
+         *
+         *     Each connection becomes an entry of the admin trail (`audit_log.tailed`) before its first event is sent, one that is
+         *     resumed too, because a token may be anybody's by then; when that can't be written there is no stream but a 503.
+         *
+         *     A 400 also answers parameters that are unknown or repeated without being lists, and a position behind the end of the trail: a
+         *     trail that has become shorter than a reader remembers was restored from an old copy.
+         *
+         *     Needs the permission `view:audit_logs`.
+         */
+        get: operations["tailAuditLogs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -297,7 +425,7 @@ export interface paths {
          *     The other filters narrow it further. `resource_type` and `resource_id` may be sent too, and as all filters
          *     must hold, values that differ from the path match nothing.
          *
-         *     A 400 also answers parameters that are unknown or repeated, a start date behind the end date, and
+         *     A 400 also answers parameters that are unknown or repeated without being lists, a start date behind the end date, and
          *     a `cursor` beside `page` or beside filters other than its own.
          *
          *     Needs the permission `view:audit_logs`.
@@ -325,7 +453,7 @@ export interface paths {
          *     A page behind the last one, or a filter that nothing matches, is a 200 with no `logs` and the true
          *     `total`. All of one answer describes the trail as it was at one moment.
          *
-         *     A 400 also answers parameters that are unknown or repeated, and a `cursor` beside `page` or beside
+         *     A 400 also answers parameters that are unknown or repeated without being lists, and a `cursor` beside `page` or beside
          *     filters other than its own.
          *
          *     Needs the permission `view:admin_audit_logs`.
@@ -874,6 +1002,102 @@ export interface components {
         AuditLogKeyList: {
             /** @description The keys, those first that sign. */
             items: components["schemas"]["AuditLogKey"][];
+        };
+        /**
+         * @description A member that entries are found by.
+         * @enum {string}
+         */
+        AuditLogField: "action" | "resource_type" | "resource_id" | "user_id";
+        /** @description How many entries match in each interval of time. */
+        AuditLogHistogram: {
+            /**
+             * Format: date-time
+             * @description When the first interval begins.
+             * @example 2026-10-26T08:30:27.055300Z
+             */
+            start?: string;
+            /**
+             * Format: date-time
+             * @description When the last interval ends; it belongs to it.
+             * @example 2026-11-23T08:30:27.055302Z
+             */
+            end?: string;
+            /** @description The intervals, oldest first, also those without an entry. */
+            items: components["schemas"]["AuditLogInterval"][];
+            /**
+             * Format: int64
+             * @description How many entries match, in all intervals together.
+             * @example 1
+             */
+            total: number;
+        };
+        /** @description An interval of time, which ends where the next one begins. */
+        AuditLogInterval: {
+            /**
+             * Format: date-time
+             * @description When it begins.
+             * @example 2026-11-09T08:30:27.055301Z
+             */
+            start: string;
+            /**
+             * Format: int64
+             * @description How many entries match in it.
+             * @example 1
+             */
+            count: number;
+        };
+        /** @description The commonest values of a member. */
+        AuditLogFacetList: {
+            /** @description The values, commonest first. */
+            items: components["schemas"]["AuditLogFacet"][];
+            /**
+             * Format: int64
+             * @description How many entries the counts were taken from, the newest that match.
+             * @example 2
+             */
+            of: number;
+            /**
+             * @description Whether these are all that match, so that the counts are of everything.
+             * @example true
+             */
+            exact: boolean;
+            /**
+             * Format: int64
+             * @description How many values there were, whether listed or not.
+             * @example 2
+             */
+            distinct: number;
+            /**
+             * Format: int64
+             * @description How many entries match.
+             * @example 2
+             */
+            total: number;
+        };
+        /** @description A value, and how often it stands. */
+        AuditLogFacet: {
+            /**
+             * @description The value, whole.
+             * @example server.updated
+             */
+            value: string;
+            /**
+             * Format: int64
+             * @description How many of the entries have it.
+             * @example 1
+             */
+            count: number;
+        };
+        /** @description Values of a member. */
+        AuditLogValueList: {
+            /**
+             * @description The values, whole, in order of their bytes.
+             * @example [
+             *       "server.created",
+             *       "server.updated"
+             *     ]
+             */
+            items: string[];
         };
         /**
          * @description `json` loses nothing; `csv` opens in a spreadsheet.
@@ -1426,6 +1650,41 @@ export interface components {
          */
         UserIdFilter: string;
         /**
+         * @description No entries about resources of this type, or of any of several.
+         * @example [
+         *       "session",
+         *       "member"
+         *     ]
+         */
+        ResourceTypeExclusion: string[];
+        /**
+         * @description No entries about resources with this id, or any of several. Those without an id stay.
+         * @example [
+         *       "web-02"
+         *     ]
+         */
+        ResourceIdExclusion: string[];
+        /**
+         * @description No entries with this action, or any of several.
+         * @example [
+         *       "auth.login",
+         *       "member.joined"
+         *     ]
+         */
+        ActionExclusion: string[];
+        /**
+         * @description No entries of the user with this id, or of any of several. Those without a user stay.
+         * @example [
+         *       "control-plane"
+         *     ]
+         */
+        UserIdExclusion: string[];
+        /**
+         * @description The member whose values are meant, by the name of the filter for it. Without it, `action`.
+         * @example action
+         */
+        EntryField: components["schemas"]["AuditLogField"];
+        /**
          * @description Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
          * @example 2026-11-01T00:00:00Z
          */
@@ -1478,6 +1737,11 @@ export interface components {
          * @example attachment; filename="audit-logs.csv"
          */
         ContentDisposition: string;
+        /**
+         * @description Asks proxies to pass each event on at once.
+         * @example no
+         */
+        AccelBuffering: string;
         /**
          * @description `true` where everything sent had been stored before and nothing was written; otherwise missing.
          * @example true
@@ -1536,6 +1800,36 @@ export interface operations {
                  * @example ada@acme.example
                  */
                 user_id?: components["parameters"]["UserIdFilter"];
+                /**
+                 * @description No entries about resources of this type, or of any of several.
+                 * @example [
+                 *       "session",
+                 *       "member"
+                 *     ]
+                 */
+                exclude_resource_type?: components["parameters"]["ResourceTypeExclusion"];
+                /**
+                 * @description No entries about resources with this id, or any of several. Those without an id stay.
+                 * @example [
+                 *       "web-02"
+                 *     ]
+                 */
+                exclude_resource_id?: components["parameters"]["ResourceIdExclusion"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
+                /**
+                 * @description No entries of the user with this id, or of any of several. Those without a user stay.
+                 * @example [
+                 *       "control-plane"
+                 *     ]
+                 */
+                exclude_user_id?: components["parameters"]["UserIdExclusion"];
                 /**
                  * @description Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
                  * @example 2026-11-01T00:00:00Z
@@ -1712,6 +2006,36 @@ export interface operations {
                  */
                 user_id?: components["parameters"]["UserIdFilter"];
                 /**
+                 * @description No entries about resources of this type, or of any of several.
+                 * @example [
+                 *       "session",
+                 *       "member"
+                 *     ]
+                 */
+                exclude_resource_type?: components["parameters"]["ResourceTypeExclusion"];
+                /**
+                 * @description No entries about resources with this id, or any of several. Those without an id stay.
+                 * @example [
+                 *       "web-02"
+                 *     ]
+                 */
+                exclude_resource_id?: components["parameters"]["ResourceIdExclusion"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
+                /**
+                 * @description No entries of the user with this id, or of any of several. Those without a user stay.
+                 * @example [
+                 *       "control-plane"
+                 *     ]
+                 */
+                exclude_user_id?: components["parameters"]["UserIdExclusion"];
+                /**
                  * @description Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
                  * @example 2026-11-01T00:00:00Z
                  */
@@ -1769,6 +2093,360 @@ export interface operations {
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
             505: components["responses"]["VersionNotSupported"];
+        };
+    };
+    getAuditLogHistogram: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many intervals, up to 200. 0, like leaving it out, means 60.
+                 * @example 2
+                 */
+                buckets?: number;
+                /**
+                 * @description Only entries about resources of this type.
+                 * @example server
+                 */
+                resource_type?: components["parameters"]["ResourceTypeFilter"];
+                /**
+                 * @description Only entries about resources with this id.
+                 * @example web-01
+                 */
+                resource_id?: components["parameters"]["ResourceIdFilter"];
+                /**
+                 * @description Only entries with this action.
+                 * @example server.updated
+                 */
+                action?: components["parameters"]["ActionFilter"];
+                /**
+                 * @description Only entries of the user with this id.
+                 * @example ada@acme.example
+                 */
+                user_id?: components["parameters"]["UserIdFilter"];
+                /**
+                 * @description No entries about resources of this type, or of any of several.
+                 * @example [
+                 *       "session",
+                 *       "member"
+                 *     ]
+                 */
+                exclude_resource_type?: components["parameters"]["ResourceTypeExclusion"];
+                /**
+                 * @description No entries about resources with this id, or any of several. Those without an id stay.
+                 * @example [
+                 *       "web-02"
+                 *     ]
+                 */
+                exclude_resource_id?: components["parameters"]["ResourceIdExclusion"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
+                /**
+                 * @description No entries of the user with this id, or of any of several. Those without a user stay.
+                 * @example [
+                 *       "control-plane"
+                 *     ]
+                 */
+                exclude_user_id?: components["parameters"]["UserIdExclusion"];
+                /**
+                 * @description Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
+                 * @example 2026-11-01T00:00:00Z
+                 */
+                start_date?: components["parameters"]["StartDate"];
+                /**
+                 * @description Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
+                 * @example 2026-11-20T23:59:59.999999Z
+                 */
+                end_date?: components["parameters"]["EndDate"];
+            };
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counts, oldest interval first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogHistogram"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAuditLogFacets: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The member whose values are meant, by the name of the filter for it. Without it, `action`.
+                 * @example action
+                 */
+                field?: components["parameters"]["EntryField"];
+                /**
+                 * @description Only entries about resources of this type.
+                 * @example server
+                 */
+                resource_type?: components["parameters"]["ResourceTypeFilter"];
+                /**
+                 * @description Only entries about resources with this id.
+                 * @example web-01
+                 */
+                resource_id?: components["parameters"]["ResourceIdFilter"];
+                /**
+                 * @description Only entries with this action.
+                 * @example server.updated
+                 */
+                action?: components["parameters"]["ActionFilter"];
+                /**
+                 * @description Only entries of the user with this id.
+                 * @example ada@acme.example
+                 */
+                user_id?: components["parameters"]["UserIdFilter"];
+                /**
+                 * @description No entries about resources of this type, or of any of several.
+                 * @example [
+                 *       "session",
+                 *       "member"
+                 *     ]
+                 */
+                exclude_resource_type?: components["parameters"]["ResourceTypeExclusion"];
+                /**
+                 * @description No entries about resources with this id, or any of several. Those without an id stay.
+                 * @example [
+                 *       "web-02"
+                 *     ]
+                 */
+                exclude_resource_id?: components["parameters"]["ResourceIdExclusion"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
+                /**
+                 * @description No entries of the user with this id, or of any of several. Those without a user stay.
+                 * @example [
+                 *       "control-plane"
+                 *     ]
+                 */
+                exclude_user_id?: components["parameters"]["UserIdExclusion"];
+                /**
+                 * @description Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
+                 * @example 2026-11-01T00:00:00Z
+                 */
+                start_date?: components["parameters"]["StartDate"];
+                /**
+                 * @description Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
+                 * @example 2026-11-20T23:59:59.999999Z
+                 */
+                end_date?: components["parameters"]["EndDate"];
+            };
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The commonest values. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogFacetList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAuditLogValues: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The member whose values are meant, by the name of the filter for it. Without it, `action`.
+                 * @example action
+                 */
+                field?: components["parameters"]["EntryField"];
+                /**
+                 * @description What the values begin with. Without it, the first values of all.
+                 * @example server.
+                 */
+                prefix?: string;
+            };
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The values. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogValueList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    tailAuditLogs: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The position to begin at. Without it, the end of the trail as it is now.
+                 * @example 1282
+                 */
+                position?: number;
+                /**
+                 * @description How many seconds to wait for entries that aren't there yet. 0 gives what there is and ends. Without it, the stream goes on for as long as the token is valid.
+                 * @example 0
+                 */
+                wait?: number;
+                /**
+                 * @description Only entries about resources of this type.
+                 * @example server
+                 */
+                resource_type?: components["parameters"]["ResourceTypeFilter"];
+                /**
+                 * @description Only entries about resources with this id.
+                 * @example web-01
+                 */
+                resource_id?: components["parameters"]["ResourceIdFilter"];
+                /**
+                 * @description Only entries with this action.
+                 * @example server.updated
+                 */
+                action?: components["parameters"]["ActionFilter"];
+                /**
+                 * @description Only entries of the user with this id.
+                 * @example ada@acme.example
+                 */
+                user_id?: components["parameters"]["UserIdFilter"];
+                /**
+                 * @description No entries about resources of this type, or of any of several.
+                 * @example [
+                 *       "session",
+                 *       "member"
+                 *     ]
+                 */
+                exclude_resource_type?: components["parameters"]["ResourceTypeExclusion"];
+                /**
+                 * @description No entries about resources with this id, or any of several. Those without an id stay.
+                 * @example [
+                 *       "web-02"
+                 *     ]
+                 */
+                exclude_resource_id?: components["parameters"]["ResourceIdExclusion"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
+                /**
+                 * @description No entries of the user with this id, or of any of several. Those without a user stay.
+                 * @example [
+                 *       "control-plane"
+                 *     ]
+                 */
+                exclude_user_id?: components["parameters"]["UserIdExclusion"];
+            };
+            header?: {
+                /**
+                 * @description The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
+                 * @example acme
+                 */
+                "X-Org-Slug"?: components["parameters"]["OrgSlug"];
+                /**
+                 * @description The `id` of the last event that arrived. The stream goes on behind it, whatever `position` says.
+                 * @example 1281
+                 */
+                "Last-Event-ID"?: number;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream, once it begins. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    "X-Accel-Buffering": components["headers"]["AccelBuffering"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getAuditLog: {
@@ -2017,6 +2695,36 @@ export interface operations {
                  */
                 user_id?: components["parameters"]["UserIdFilter"];
                 /**
+                 * @description No entries about resources of this type, or of any of several.
+                 * @example [
+                 *       "session",
+                 *       "member"
+                 *     ]
+                 */
+                exclude_resource_type?: components["parameters"]["ResourceTypeExclusion"];
+                /**
+                 * @description No entries about resources with this id, or any of several. Those without an id stay.
+                 * @example [
+                 *       "web-02"
+                 *     ]
+                 */
+                exclude_resource_id?: components["parameters"]["ResourceIdExclusion"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
+                /**
+                 * @description No entries of the user with this id, or of any of several. Those without a user stay.
+                 * @example [
+                 *       "control-plane"
+                 *     ]
+                 */
+                exclude_user_id?: components["parameters"]["UserIdExclusion"];
+                /**
                  * @description Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
                  * @example 2026-11-01T00:00:00Z
                  */
@@ -2095,6 +2803,14 @@ export interface operations {
                  * @example server.updated
                  */
                 action?: components["parameters"]["ActionFilter"];
+                /**
+                 * @description No entries with this action, or any of several.
+                 * @example [
+                 *       "auth.login",
+                 *       "member.joined"
+                 *     ]
+                 */
+                exclude_action?: components["parameters"]["ActionExclusion"];
                 /**
                  * @description Only entries that contain this text, in any letter case, in their `action` or anywhere in their `details`: in a key, a string or a number.
                  * @example quota

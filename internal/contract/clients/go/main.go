@@ -169,6 +169,18 @@ func call(ctx context.Context, c *client.ClientWithResponses, s *step, arguments
 	case "exportAuditLogs":
 		params := as[client.ExportAuditLogsParams](arguments)
 		return typed(c.ExportAuditLogsWithResponse(ctx, &params))
+	case "getAuditLogHistogram":
+		params := as[client.GetAuditLogHistogramParams](arguments)
+		return typed(c.GetAuditLogHistogramWithResponse(ctx, &params))
+	case "listAuditLogFacets":
+		params := as[client.ListAuditLogFacetsParams](arguments)
+		return typed(c.ListAuditLogFacetsWithResponse(ctx, &params))
+	case "listAuditLogValues":
+		params := as[client.ListAuditLogValuesParams](arguments)
+		return typed(c.ListAuditLogValuesWithResponse(ctx, &params))
+	case "tailAuditLogs":
+		params := as[client.TailAuditLogsParams](arguments)
+		return typed(c.TailAuditLogsWithResponse(ctx, &params))
 	case "createAdminAuditLog":
 		return typed(c.CreateAdminAuditLogWithResponse(ctx, encode(body)))
 	case "listAdminAuditLogs":
@@ -192,6 +204,9 @@ func typed[R any](response *R, err error) (*answer, error) {
 		got.value, err = readCSV(of.FieldByName("Body").Bytes())
 		return got, err
 	}
+	if strings.HasPrefix(whole.Header.Get("Content-Type"), "text/event-stream") {
+		return got, readEvents(string(of.FieldByName("Body").Bytes()), &got.value)
+	}
 	for _, name := range []string{"JSON", "ApplicationProblemJSON"} {
 		field := of.FieldByName(name + strconv.Itoa(whole.StatusCode))
 		if !field.IsValid() || field.IsNil() {
@@ -203,6 +218,29 @@ func typed[R any](response *R, err error) (*answer, error) {
 		return got, decode(encode(field.Interface()), &got.value)
 	}
 	return nil, fmt.Errorf("the client has no type for status %d: %s", whole.StatusCode, of.FieldByName("Body").Bytes())
+}
+
+// readEvents makes a tail's entries the items of an object, and its end a member.
+func readEvents(text string, value *any) error {
+	items, end := []any{}, any(nil)
+	for event := range strings.SplitSeq(text, "\n\n") {
+		_, data, found := strings.Cut(event, "data: ")
+		if !found {
+			continue
+		}
+		var decoded any
+		if err := decode([]byte(data), &decoded); err != nil {
+			return err
+		}
+		switch {
+		case strings.Contains(event, "event: entry\n"):
+			items = append(items, decoded)
+		case strings.Contains(event, "event: end\n"):
+			end = decoded
+		}
+	}
+	*value = map[string]any{"items": items, "end": end}
+	return nil
 }
 
 func readCSV(text []byte) (any, error) {

@@ -111,7 +111,14 @@ def call(client: ocore_audit.ApiClient, step: dict[str, Any], arguments: dict[st
     if given.get("format") == "csv":
         return export_csv(client, api, given)
     got = getattr(api, method + "_with_http_info")(**given)
-    return Answer(got.status_code, got.headers, plain(got.data))
+    return Answer(got.status_code, got.headers, events(got.data) if isinstance(got.data, str) else plain(got.data))
+
+
+def events(text: str) -> Any:
+    """A tail's entries as the items of an object, and its end as a member."""
+    parsed = [dict(line.split(": ", 1) for line in event.split("\n")) for event in text.split("\n\n") if "data: " in event]
+    data = [(event["event"], json.loads(event["data"])) for event in parsed]
+    return {"items": [value for kind, value in data if kind == "entry"], "end": dict(data).get("end")}
 
 
 def export_csv(client: ocore_audit.ApiClient, api: Any, given: dict[str, Any]) -> Answer:

@@ -9,6 +9,7 @@ import dev.ocore.audit.ApiException;
 import dev.ocore.audit.ApiResponse;
 import dev.ocore.audit.api.AdminApi;
 import dev.ocore.audit.api.AuditApi;
+import dev.ocore.audit.model.AuditLogField;
 import dev.ocore.audit.model.ExportFormat;
 import dev.ocore.audit.model.NewAdminAuditLog;
 import dev.ocore.audit.model.NewAuditLog;
@@ -110,6 +111,10 @@ public final class Scenario {
     String id = text(given, "resource_id");
     String action = text(given, "action");
     String user = text(given, "user_id");
+    List<String> noTypes = texts(given, "exclude_resource_type");
+    List<String> noIds = texts(given, "exclude_resource_id");
+    List<String> noActions = texts(given, "exclude_action");
+    List<String> noUsers = texts(given, "exclude_user_id");
     String start = text(given, "start_date");
     String end = text(given, "end_date");
     Long page = given.has("page") ? given.get("page").asLong() : null;
@@ -124,16 +129,41 @@ public final class Scenario {
       case "getAuditLogCheckpoint" -> plain(audit.getAuditLogCheckpointWithHttpInfo(organization));
       case "getAuditLogConsistency" -> plain(audit.getAuditLogConsistencyWithHttpInfo(size(given, "from"), organization, size(given, "to")));
       case "listAuditLogKeys" -> plain(audit.listAuditLogKeysWithHttpInfo(organization));
-      case "listAuditLogs" -> plain(audit.listAuditLogsWithHttpInfo(organization, page, perPage, cursor, type, id, action, user, start, end));
+      case "listAuditLogs" -> plain(audit.listAuditLogsWithHttpInfo(organization, page, perPage, cursor, type, id, action, user, noTypes, noIds, noActions, noUsers, start, end));
       case "listResourceAuditLogs" -> plain(audit.listResourceAuditLogsWithHttpInfo(
-          text(given, "type"), text(given, "id"), organization, page, perPage, cursor, type, id, action, user, start, end));
+          text(given, "type"), text(given, "id"), organization, page, perPage, cursor, type, id, action, user, noTypes, noIds, noActions, noUsers, start, end));
       case "exportAuditLogs" -> "csv".equals(text(given, "format"))
           ? exportCsv(client, given)
-          : plain(audit.exportAuditLogsWithHttpInfo(organization, ExportFormat.JSON, withProof, cursor, type, id, action, user, start, end, page, perPage));
+          : plain(audit.exportAuditLogsWithHttpInfo(organization, ExportFormat.JSON, withProof, cursor, type, id, action, user, noTypes, noIds, noActions, noUsers, start, end, page, perPage));
+      case "getAuditLogHistogram" -> plain(audit.getAuditLogHistogramWithHttpInfo(
+          organization, given.has("buckets") ? given.get("buckets").asInt() : null, type, id, action, user, noTypes, noIds, noActions, noUsers, start, end));
+      case "listAuditLogFacets" -> plain(audit.listAuditLogFacetsWithHttpInfo(
+          organization, AuditLogField.fromValue(text(given, "field")), type, id, action, user, noTypes, noIds, noActions, noUsers, start, end));
+      case "listAuditLogValues" -> plain(audit.listAuditLogValuesWithHttpInfo(organization, AuditLogField.fromValue(text(given, "field")), text(given, "prefix")));
+      case "tailAuditLogs" -> events(audit.tailAuditLogsWithHttpInfo(
+          organization, null, size(given, "position"), given.get("wait").asInt(), type, id, action, user, noTypes, noIds, noActions, noUsers));
       case "createAdminAuditLog" -> plain(admin.createAdminAuditLogWithHttpInfo(JSON.treeToValue(body, NewAdminAuditLog.class)));
-      case "listAdminAuditLogs" -> plain(admin.listAdminAuditLogsWithHttpInfo(page, limit, cursor, action, text(given, "search")));
+      case "listAdminAuditLogs" -> plain(admin.listAdminAuditLogsWithHttpInfo(page, limit, cursor, action, noActions, text(given, "search")));
       default -> throw new IllegalArgumentException("no operation " + step.get("call"));
     };
+  }
+
+  private static List<String> texts(ObjectNode given, String name) {
+    return given.has(name) ? given.get(name).valueStream().map(JsonNode::asText).toList() : null;
+  }
+
+  /** A tail's entries as the items of an object, and its end as a member. */
+  private static Answer events(ApiResponse<String> got) throws IOException {
+    ObjectNode value = JSON.createObjectNode();
+    ArrayNode items = value.putArray("items");
+    for (String event : got.getData().split("\n\n")) {
+      int at = event.indexOf("data: ");
+      if (at < 0) continue;
+      JsonNode data = JSON.readTree(event.substring(at + 6));
+      if (event.contains("event: entry\n")) items.add(data);
+      if (event.contains("event: end\n")) value.set("end", data);
+    }
+    return new Answer(got.getStatusCode(), flat(got.getHeaders()), value, null);
   }
 
   /**

@@ -2,7 +2,7 @@
  * Plays the scenario of internal/contract through @ocore/audit, in Node and in a browser
  * alike. `call` maps an operation to the client's method; everything else knows no operation.
  */
-import { createClient, ProblemError, type Client, type AdminListQuery, type ConsistencyQuery, type ExportQuery, type ListQuery, type NewAdminAuditLog, type NewAuditLog } from "@ocore/audit";
+import { createClient, ProblemError, type Client, type AdminListQuery, type ConsistencyQuery, type ExportQuery, type FacetQuery, type HistogramQuery, type ListQuery, type TailEvent, type TailQuery, type ValueQuery, type NewAdminAuditLog, type NewAuditLog } from "@ocore/audit";
 import { parse } from "csv-parse/sync";
 
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
@@ -103,6 +103,14 @@ async function call(client: Client, step: Step, given: Values, body: Json, heade
     case "exportAuditLogs":
       if (query["format"] !== "csv") return client.exportAuditLogs(query as ExportQuery);
       return rows(await text((await client.streamAuditLogs(query as ExportQuery)).body));
+    case "getAuditLogHistogram":
+      return client.getAuditLogHistogram(query as HistogramQuery);
+    case "listAuditLogFacets":
+      return client.listAuditLogFacets(query as FacetQuery);
+    case "listAuditLogValues":
+      return client.listAuditLogValues(query as ValueQuery);
+    case "tailAuditLogs":
+      return events(client.tailAuditLogs(query as TailQuery));
     case "createAdminAuditLog":
       return client.createAdminAuditLog(body as unknown as NewAdminAuditLog);
     case "listAdminAuditLogs":
@@ -122,6 +130,16 @@ async function walk(client: Client, step: Step, given: Values): Promise<unknown>
       return { logs: await collect(client.walkAdminAuditLogs(query as AdminListQuery)) };
   }
   throw new Error(`no walk of ${step.call}`);
+}
+
+/** A tail's entries as the items of an object, and its end as a member. */
+async function events(tail: AsyncIterable<TailEvent>): Promise<unknown> {
+  const all = [];
+  for await (const event of tail) all.push(event);
+  return {
+    items: all.filter(({ event }) => event === "entry").map(({ data }) => data),
+    end: all.find(({ event }) => event === "end")?.data,
+  };
 }
 
 async function collect<Entry>(entries: AsyncIterable<Entry>): Promise<Entry[]> {
