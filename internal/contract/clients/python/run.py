@@ -33,7 +33,7 @@ BODIES: dict[str, tuple[str, Any]] = {
     "createAuditLogBatch": ("new_audit_log_batch", ocore_audit.NewAuditLogBatch),
     "createAdminAuditLog": ("new_admin_audit_log", ocore_audit.NewAdminAuditLog),
 }
-RENAMED = {"from": "var_from"}  # a word of the language
+RENAMED = {"from": "var_from", "field": "var_field"}  # words of the language, and of what the generator imports
 EXCEPTIONS = {
     400: BadRequestException,
     401: UnauthorizedException,

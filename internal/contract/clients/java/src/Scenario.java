@@ -140,8 +140,7 @@ public final class Scenario {
       case "listAuditLogFacets" -> plain(audit.listAuditLogFacetsWithHttpInfo(
           organization, AuditLogField.fromValue(text(given, "field")), type, id, action, user, noTypes, noIds, noActions, noUsers, start, end));
       case "listAuditLogValues" -> plain(audit.listAuditLogValuesWithHttpInfo(organization, AuditLogField.fromValue(text(given, "field")), text(given, "prefix")));
-      case "tailAuditLogs" -> events(audit.tailAuditLogsWithHttpInfo(
-          organization, null, size(given, "position"), given.get("wait").asInt(), type, id, action, user, noTypes, noIds, noActions, noUsers));
+      case "tailAuditLogs" -> tail(client, given);
       case "createAdminAuditLog" -> plain(admin.createAdminAuditLogWithHttpInfo(JSON.treeToValue(body, NewAdminAuditLog.class)));
       case "listAdminAuditLogs" -> plain(admin.listAdminAuditLogsWithHttpInfo(page, limit, cursor, action, noActions, text(given, "search")));
       default -> throw new IllegalArgumentException("no operation " + step.get("call"));
@@ -149,39 +148,47 @@ public final class Scenario {
   }
 
   private static List<String> texts(ObjectNode given, String name) {
-    return given.has(name) ? given.get(name).valueStream().map(JsonNode::asText).toList() : null;
+    return given.has(name) ? IntStream.range(0, given.get(name).size()).mapToObj(i -> given.get(name).get(i).asText()).toList() : null;
   }
 
   /** A tail's entries as the items of an object, and its end as a member. */
-  private static Answer events(ApiResponse<String> got) throws IOException {
-    ObjectNode value = JSON.createObjectNode();
-    ArrayNode items = value.putArray("items");
-    for (String event : got.getData().split("\n\n")) {
-      int at = event.indexOf("data: ");
-      if (at < 0) continue;
-      JsonNode data = JSON.readTree(event.substring(at + 6));
-      if (event.contains("event: entry\n")) items.add(data);
-      if (event.contains("event: end\n")) value.set("end", data);
+  private static Answer tail(ApiClient client, ObjectNode given) throws ApiException, IOException, InterruptedException {
+    HttpResponse<InputStream> response = raw(client, "/audit-logs/tail", given);
+    try (InputStream stream = response.body()) {
+      ObjectNode value = JSON.createObjectNode();
+      ArrayNode items = value.putArray("items");
+      for (String event : new String(stream.readAllBytes(), StandardCharsets.UTF_8).split("\n\n")) {
+        int at = event.indexOf("data: ");
+        if (at < 0) continue;
+        JsonNode data = JSON.readTree(event.substring(at + 6));
+        if (event.contains("event: entry\n")) items.add(data);
+        if (event.contains("event: end\n")) value.set("end", data);
+      }
+      return new Answer(200, flat(response.headers().map()), value, null);
     }
-    return new Answer(got.getStatusCode(), flat(got.getHeaders()), value, null);
   }
 
   /**
-   * The generated method knows one media type of an answer, JSON. For the other, the generated
+   * The generated method knows one media type of an answer, JSON. For the others, the generated
    * client's address, interceptor and HTTP client are at hand, and this way it streams.
    */
-  private static Answer exportCsv(ApiClient client, ObjectNode given) throws ApiException, IOException, InterruptedException {
+  private static HttpResponse<InputStream> raw(ApiClient client, String path, ObjectNode given) throws ApiException, IOException, InterruptedException {
     String query = given.properties().stream()
         .map(p -> p.getKey() + "=" + URLEncoder.encode(p.getValue().asText(), StandardCharsets.UTF_8))
         .collect(Collectors.joining("&"));
-    HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(client.getBaseUri() + "/audit-logs/export?" + query));
+    HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(client.getBaseUri() + path + "?" + query));
     Consumer<HttpRequest.Builder> authorize = client.getRequestInterceptor();
     authorize.accept(request);
     HttpResponse<InputStream> response = client.getHttpClient().send(request.build(), HttpResponse.BodyHandlers.ofInputStream());
+    if (response.statusCode() == 200) return response;
     try (InputStream stream = response.body()) {
-      if (response.statusCode() != 200) {
-        throw new ApiException(response.statusCode(), response.headers(), new String(stream.readAllBytes(), StandardCharsets.UTF_8));
-      }
+      throw new ApiException(response.statusCode(), response.headers(), new String(stream.readAllBytes(), StandardCharsets.UTF_8));
+    }
+  }
+
+  private static Answer exportCsv(ApiClient client, ObjectNode given) throws ApiException, IOException, InterruptedException {
+    HttpResponse<InputStream> response = raw(client, "/audit-logs/export", given);
+    try (InputStream stream = response.body()) {
       CSVParser csv = CSVFormat.RFC4180.builder().setHeader().get().parse(new InputStreamReader(stream, StandardCharsets.UTF_8));
       ObjectNode value = JSON.createObjectNode();
       value.set("header", JSON.valueToTree(csv.getHeaderNames()));
