@@ -24,7 +24,7 @@ export async function open(browser, address, { colorScheme = 'light', width = 12
     if (['error', 'warning'].includes(message.type())) page.faults.push(`console ${message.type()}: ${message.text()}`)
   })
   page.on('pageerror', error => page.faults.push(`script error: ${error.message}`))
-  page.on('requestfailed', request => page.faults.push(`failed request: ${request.url()}`))
+  page.on('requestfailed', request => page.faults.push(`failed request: ${request.url()} ${request.failure()?.errorText}`))
   page.on('request', request => {
     const { origin, protocol } = new URL(request.url())
     if (origin !== own && protocol !== 'data:') page.faults.push(`request to a stranger: ${request.url()}`)

@@ -131,6 +131,10 @@ export class Viewer extends LitElement {
     if (changed.has("state") && this.token && this.api?.organization !== this.state.organization) this.connect();
   }
 
+  protected override firstUpdated(): void {
+    this.querySelector<HTMLInputElement>("#token")?.focus();
+  }
+
   protected override updated(changed: PropertyValues): void {
     if (changed.has("preferences")) document.documentElement.dataset["theme"] = this.preferences.theme;
     document.title = this.api ? `${tabs[this.state.tab]} · oCore Audit` : "Sign in · oCore Audit";

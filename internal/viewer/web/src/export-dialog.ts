@@ -9,6 +9,18 @@ import { joinCSV, joinJSON } from "./parts.js";
 /** Beyond this many entries a browser is the wrong tool, and the dialog says which is the right one. */
 const most = 100_000;
 
+/** textOf reads a stream to its end; it throws where the answer was cut off. */
+async function textOf(body: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const reader = body.getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
 type Format = "json" | "proof" | "csv";
 
 /** Takes out what is on the screen: says first how many entries that is, and afterwards whether that many came. */
@@ -57,7 +69,7 @@ export class ExportDialog extends Part {
           { ...this.query, format: this.format === "csv" ? "csv" : "json", ...(this.format === "proof" && { with_proof: true }), ...(cursor && { cursor }) },
           running.signal,
         );
-        parts.push(await new Response(body).text());
+        parts.push(await textOf(body));
         cursor = nextCursor;
         this.done = Math.min(this.total.value ?? 0, parts.length * 10_000);
       } while (cursor);

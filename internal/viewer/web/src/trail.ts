@@ -160,7 +160,7 @@ export class TrailView extends Part {
     return html`<section class="filters" aria-label="Filter">
       <div class="row">
         <label>View
-          <select @change=${(event: Event) => {
+          <select class="view" @change=${(event: Event) => {
             const chosen = views[Number((event.target as HTMLSelectElement).value)];
             if (chosen) this.app.filter({ ...chosen.filter, range: filter.range });
             else this.app.filter({ ...everything, range: filter.range });
@@ -173,7 +173,7 @@ export class TrailView extends Part {
             )}
           </select></label>
         <label>Time
-          <select @change=${(event: Event) => {
+          <select class="range" @change=${(event: Event) => {
             const chosen = (event.target as HTMLSelectElement).value;
             if (chosen === "all") this.setRange({ kind: "all" });
             else if (chosen in presets) this.setRange({ kind: "last", preset: chosen as Preset });
@@ -386,7 +386,7 @@ export class TrailView extends Part {
       ${this.list.notice}
       ${page && this.list.status !== "failed"
         ? html`<div class=${this.list.status === "loading" ? "stale" : ""}>
-            ${page.entries.length > 0 ? this.table(page) : this.empty(page)}
+            ${page.entries.length > 0 ? this.table(page) : this.list.status === "done" ? this.empty(page) : nothing}
             ${page.entries.length > 0 ? this.pager(page) : nothing}
           </div>`
         : nothing}
