@@ -144,7 +144,7 @@ export class Viewer extends LitElement {
   // Keys.
 
   private onKey = (event: KeyboardEvent): void => {
-    if (!this.preferences.shortcuts || !this.api || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.defaultPrevented || !this.preferences.shortcuts || !this.api || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const at = event.target as HTMLElement;
     if (at.closest("input, select, textarea, [contenteditable]")) return;
     const open = [...this.querySelectorAll<HTMLDialogElement>("dialog[open]")].at(-1);

@@ -106,9 +106,9 @@ export class TrailView extends Part {
     const rows = this.list.value?.entries.length ?? 0;
     if (!step || !rows || this.list.status !== "done") return;
     event.preventDefault();
-    const onRow = Boolean(document.activeElement?.closest("tbody tr"));
+    const onRow = Boolean(document.activeElement?.closest(".entries tbody tr"));
     this.current = onRow ? Math.max(0, Math.min(rows - 1, this.current + step)) : Math.min(this.current, rows - 1);
-    void this.updateComplete.then(() => this.querySelector<HTMLElement>(`tbody tr:nth-child(${this.current + 1}) a.open`)?.focus());
+    void this.updateComplete.then(() => this.querySelector<HTMLElement>(`.entries tbody tr:nth-child(${this.current + 1}) a.open`)?.focus());
   }
 
   // The filter.
@@ -286,7 +286,7 @@ export class TrailView extends Part {
 
   protected override updated(): void {
     // Only the row that the keyboard is on has stops for Tab: fifty rows of five buttons would be a maze.
-    this.querySelectorAll("tbody tr").forEach((row, i) => row.querySelectorAll<HTMLElement>("button").forEach((button) => (button.tabIndex = i === this.current ? 0 : -1)));
+    this.querySelectorAll(".entries tbody tr").forEach((row, i) => row.querySelectorAll<HTMLElement>("button").forEach((button) => (button.tabIndex = i === this.current ? 0 : -1)));
   }
 
   private pager(page: Page) {
