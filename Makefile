@@ -42,6 +42,14 @@ totals: ## Compare totals and pages with counts for half an hour, under writes a
 batcher: ## Let 64 clients record for a minute, and look for what is lost, doubled or out of order
 	$(GO) test ./internal/httpapi -run TestManyClientsLoseNothing -v -count=1 -batcher 1m
 
+.PHONY: storm
+storm: build ## Break processes, connections and disks for minutes, and add to docs/storm.md (ARGS="-faults cut-commit -rounds 20 -seed 7")
+	$(GO) run ./internal/storm -resume -v $(ARGS)
+
+.PHONY: storm-short
+storm-short: build ## One round of every fault, and what the oracle catches
+	$(GO) run ./internal/storm -rounds 1 -v
+
 .PHONY: bench
 bench: ## Measure everything on ten million entries and publish it (ARGS="--rows list,export")
 	$(GO) run -C internal/bench . --publish $(ARGS)
@@ -203,4 +211,4 @@ outdated: ## Show which direct dependencies have a newer release
 
 .PHONY: check
 # The tests come first: what they remember of the last run is lost when files are generated anew.
-check: test drift drift-typescript drift-viewer lint lint-document changes bench-test verifiers clients contract browser fuzz-short ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser
+check: test drift drift-typescript drift-viewer lint lint-document changes bench-test verifiers clients contract browser storm-short fuzz-short ## Everything: tests, drift, linters, the document and its changes, verifiers, clients, fuzzing, a browser, a storm

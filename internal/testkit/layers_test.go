@@ -38,6 +38,9 @@ var layers = map[string][]string{
 	"internal/embedded": {},
 	"internal/importer": {"internal/audit"},
 	"internal/compare":  {"internal/audit"},
+	"internal/storm": {
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/embedded", "internal/merkle", "internal/postgres", "internal/proof",
+	},
 	"cmd/ocore-audit": {
 		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof", "internal/viewer",
 	},
@@ -56,11 +59,11 @@ var guarded = map[string][]string{
 	"github.com/lestrrat-go/jwx":     {"internal/auth"},
 	"github.com/labstack/echo":       {"gen/api", "internal/httpapi"},
 	"github.com/getkin/kin-openapi":  {"internal/httpapi", "internal/testkit"},
-	"github.com/jackc/pgx":           {"gen/client/outbox", "gen/db", "internal/postgres", "internal/embedded", "internal/testkit"},
+	"github.com/jackc/pgx":           {"gen/client/outbox", "gen/db", "internal/postgres", "internal/embedded", "internal/storm", "internal/testkit"},
 	"github.com/pressly/goose":       {"internal/postgres"},
 	"github.com/spf13":               {"cmd/ocore-audit"},
 	"github.com/transparency-dev":    {"internal/merkle"},
-	"golang.org/x/mod":               {"internal/proof"},
+	"golang.org/x/mod":               {"internal/proof", "internal/storm"},
 	"github.com/oapi-codegen":        {"gen/api", "gen/client", "internal/testkit/reference"},
 	"github.com/fergusstrange":       {"internal/embedded"},
 	"github.com/schollz/progressbar": {"cmd/ocore-audit"},

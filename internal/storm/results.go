@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// results are what all rounds of each fault came to.
+type results struct {
+	Faults map[string]*tally `json:"faults"`
+}
+
+type tally struct {
+	Rounds       int       `json:"rounds"`
+	Acknowledged int       `json:"acknowledged"`
+	Ambiguous    int       `json:"ambiguous"`
+	Resolved     int       `json:"resolved"` // of the ambiguous, by sending them again
+	Cuts         int       `json:"cuts,omitempty"` // messages cut, swallowed or held
+	Findings     int       `json:"findings"`
+	Recovery     []float64 `json:"recoverySeconds"`
+	Skipped      string    `json:"skipped,omitempty"`
+}
+
+func (t *tally) add(o outcome) {
+	t.Rounds++
+	t.Acknowledged += o.acknowledged
+	t.Ambiguous += o.ambiguous
+	t.Resolved += o.resolved
+	t.Cuts += o.hits
+	t.Recovery = append(t.Recovery, float64(o.recovery.Milliseconds())/1000)
+}
+
+func readResults(o options) (*results, error) {
+	r := &results{Faults: map[string]*tally{}}
+	if !o.resume {
+		return r, nil
+	}
+	text, err := os.ReadFile(o.results)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, r)
+	}
+	return r, err
+}
+
+func (r *results) of(fault string) *tally {
+	if r.Faults[fault] == nil {
+		r.Faults[fault] = &tally{}
+	}
+	return r.Faults[fault]
+}
+
+// quantile is the time that a part of the recoveries took at most.
+func (t *tally) quantile(part float64) time.Duration {
+	if len(t.Recovery) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(t.Recovery))
+	return time.Duration(sorted[int(part*float64(len(sorted)-1)+0.5)] * float64(time.Second)).Round(10 * time.Millisecond)
+}
+
+func (r *results) print(to io.Writer) {
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "fault\trounds\tacknowledged\tambiguous\tsent again\tfindings\tready after (median, longest)")
+	for _, f := range faults {
+		if t := r.Faults[f.name]; t != nil && t.Rounds+t.Findings > 0 {
+			fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s, %s\n", f.name, t.Rounds, t.Acknowledged, t.Ambiguous, t.Resolved, t.Findings, t.quantile(0.5), t.quantile(1))
+		}
+	}
+	_ = table.Flush() // to standard output
+}
+
+func (r *results) write(o options) error {
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.results, append(text, '\n'), 0o644)
+}

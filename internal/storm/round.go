@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"ocore.dev/audit/internal/audit"
+)
+
+// outcome is what one round did.
+type outcome struct {
+	acknowledged, ambiguous, resolved int
+	hits                              int // messages cut, swallowed or held
+	recovery, oracle                  time.Duration
+}
+
+// round is load, the fault in its midst, healing, and the oracle.
+func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, error) {
+	var told outcome
+	l, err := newLoad(r)
+	if err != nil {
+		return told, err
+	}
+	before := r.history.counts()
+	for _, i := range r.instances {
+		i.proxy.hit()
+	}
+	r.history.begin()
+	loading, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	seed := random.Uint64()
+	running.Go(func() { l.run(loading, seed) })
+	begun := time.Now()
+	time.Sleep(r.load/5 + rand.N(r.load/3))
+	failed := f.make(ctx, r, l, random)
+	failed = errors.Join(failed, r.heal(ctx))
+	for _, i := range r.instances {
+		told.hits += i.proxy.hit()
+	}
+	if f.cuts && told.hits == 0 {
+		failed = errors.Join(failed, errors.New("no message was hit: the round shows nothing"))
+	}
+	if failed == nil {
+		told.recovery, failed = r.awaitReady(ctx)
+	}
+	time.Sleep(max(r.load/5, r.load-time.Since(begun)))
+	stop()
+	running.Wait()
+	if failed != nil {
+		return told, errors.Join(failed, l.found())
+	}
+	told.ambiguous, told.resolved = l.resolve(ctx, random)
+	if err := r.settle(ctx); err != nil {
+		return told, err
+	}
+	told.acknowledged = r.history.counts() - before
+	asked := time.Now()
+	found := errors.Join(l.found(), r.judge(ctx, random, append([]string{audit.AdminOrganization}, r.trails...)...))
+	told.oracle = time.Since(asked)
+	if found == nil && told.acknowledged == 0 {
+		found = errors.New("nothing was acknowledged: the round shows nothing")
+	}
+	return told, found
+}
+
+// heal takes every fault away that may still be there.
+func (r *rig) heal(ctx context.Context) error {
+	for _, i := range r.instances {
+		i.proxy.set(nil)
+		i.signal(syscall.SIGCONT)
+	}
+	select {
+	case <-r.postgres().Done():
+		return r.startPostgres(ctx)
+	default:
+		return nil
+	}
+}
+
+// settle waits until no transaction is under way: what clients gave up may still be stored.
+func (r *rig) settle(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, r.postgres().SuperuserURL(own.Name))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	quiet := 0
+	var before int64
+	for begun := time.Now(); quiet < 3; time.Sleep(60 * time.Millisecond) {
+		if time.Since(begun) > 40*time.Second {
+			return fmt.Errorf("trails still change 40 s after the last call came back")
+		}
+		var size, busy int64
+		if err := conn.QueryRow(ctx, `SELECT coalesce((SELECT sum(size) FROM heads), 0)::bigint,
+			(SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND state <> 'idle')`, own.Serving).Scan(&size, &busy); err != nil {
+			return err
+		}
+		if size == before && busy == 0 {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		before = size
+	}
+	return nil
+}
