@@ -19,8 +19,9 @@ import (
 )
 
 // commitTimeout bounds a transaction, whatever its callers' patience: past it they are
-// told that the outcome is unknown.
-const commitTimeout = 20 * time.Second
+// told that the outcome is unknown. It is also how long a trail waits for an answer of
+// PostgreSQL that was lost on the way while the connection stayed: nothing else notices that.
+const commitTimeout = 10 * time.Second
 
 // maxTries bounds how often a group is tried against passing faults such as a lost
 // connection or a deadlock with another instance. Trying again is safe: the ids are
@@ -127,10 +128,15 @@ func (c *committer) transaction(requests []*request) (failed error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	grown := growths(requests)
-	if err := c.heads.ensure(ctx, c.pool, grown); err != nil {
-		return translate("make heads", err)
+	err := c.heads.ensure(ctx, c.pool, grown)
+	if err != nil {
+		err = fmt.Errorf("make heads: %w", err)
+	} else {
+		err = c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return extend(ctx, conn, grown) })
 	}
-	err := c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return extend(ctx, conn, grown) })
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.pool.Reset() // what swallowed one connection's answer swallowed others', which would take as long each
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.heads.forget(grown) // the database was restored under us
 	}

@@ -45,12 +45,15 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{blocks: newBlocks(), counts: newCounts(), postings: newKeptPostings()}
+	appending := o
+	appending.StatementTimeout = min(o.StatementTimeout, commitTimeout)
 	for _, p := range []struct {
 		name        string
+		options     Options
 		connections int32
 		into        **pgxpool.Pool
-	}{{"read", o.ReadConnections, &s.reads}, {"append", int32(o.Writers), &s.appends}, {"probe", 1, &s.probes}} {
-		pool, err := o.pool(ctx, "ocore-audit "+p.name, p.connections)
+	}{{"read", o, o.ReadConnections, &s.reads}, {"append", appending, int32(o.Writers), &s.appends}, {"probe", o, 1, &s.probes}} {
+		pool, err := p.options.pool(ctx, "ocore-audit "+p.name, p.connections)
 		if err != nil {
 			return nil, err // of the URL, which the first pool finds: none is open yet
 		}
@@ -124,7 +127,9 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	parameters["jit"] = "off" // would compile for longer than any of them runs
 	parameters["statement_timeout"] = milliseconds(o.StatementTimeout)
 	parameters["lock_timeout"] = milliseconds(o.StatementTimeout / 2)
-	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout)
+	// An instance that stands still, or whose connection was lost without a word, gives up its
+	// locks before others give up waiting for them.
+	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout / 3)
 	return pgxpool.NewWithConfig(ctx, config)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ type fault struct {
 	reason  func() string // why it can't be made here; nil: it can
 	planned int           // rounds
 	cuts    bool          // does something to messages
+	alone   bool          // brings its own load
 }
 
 func (f fault) skipped() string {
@@ -42,6 +44,17 @@ var faults = []fault{
 	{name: "cut-commit", what: "connections cut around COMMIT: before it, inside it, between it and its answer, inside the answer", make: cutCommit, planned: 100, cuts: true},
 	{name: "cut-steps", what: "connections cut before, inside and after any message of the protocol", make: cutSteps, planned: 20, cuts: true},
 	{name: "parallel-retries", what: "clients that give up after 10 ms and send again in parallel at both instances, some with another content", make: parallelRetries, planned: 100},
+	{name: "slow", what: "one message in ten is late by up to 1 s", make: disturb(late, 10, 700), planned: 20, cuts: true},
+	{name: "swallow", what: "from some message on everything vanishes, and the connection stays", make: disturb(swallow, 40, 500), planned: 20, cuts: true},
+	{name: "halve", what: "half of a message is sent, and nothing more, and the connection stays", make: disturb(hold, 40, 500), planned: 20, cuts: true},
+	{name: "pool-exhausted", what: "PostgreSQL lets the service have two connections, and ends those it has", make: exhaust, planned: 20},
+	{name: "drain", alone: true, what: "SIGTERM under 500 requests a second, which a balancer sends elsewhere once `/readyz` says no: none fails", make: drain, planned: 20},
+	{name: "second-signal", what: "a second SIGTERM, which ends the process at once", make: secondSignal, planned: 20},
+	{name: "pause", what: "an instance stands still (SIGSTOP) for 1 to 3 s", make: pause, planned: 20},
+	{name: "clock-back", what: "the database's clock seems to have been a day ahead, and back: the trails' last time is tomorrow", make: clockBack, planned: 20},
+	{name: "migrate", what: "`migrate`, and a migration's lock on the entries, while serving", make: migrate, planned: 20},
+	{name: "kill-workers", what: "the connections of the signer and of the count builder end, every few milliseconds", make: killWorkers, planned: 20},
+	{name: "disk-full", what: "PostgreSQL's disk is full, at times of its log too", make: fillDisk, small: true, reason: noSmallDisk, planned: 20},
 }
 
 func names() []string {
@@ -173,6 +186,121 @@ func parallelRetries(ctx context.Context, r *rig, l *load, random *rand.Rand) er
 		}
 		for range 4 {
 			<-done
+		}
+	}
+	return nil
+}
+
+// disturb does something to one message in a few at both proxies, for some milliseconds.
+func disturb(how verdict, every, milliseconds int) func(context.Context, *rig, *load, *rand.Rand) error {
+	return func(_ context.Context, r *rig, _ *load, random *rand.Rand) error {
+		for _, i := range r.instances {
+			n := random.IntN(every)
+			i.proxy.set(func(message) verdict {
+				if n++; n%every != 0 {
+					return pass
+				}
+				return how
+			})
+		}
+		for n := 0; n < 10 && (n == 0 || !r.hit()); n++ {
+			time.Sleep(time.Duration(milliseconds) * time.Millisecond)
+		}
+		return nil
+	}
+}
+
+// exhaust ends the service's connections, so that it has to get new ones.
+func exhaust(ctx context.Context, r *rig, _ *load, _ *rand.Rand) error {
+	err := r.sql(ctx, "ALTER ROLE "+own.Serving+" CONNECTION LIMIT 2",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+own.Serving+"'")
+	time.Sleep(time.Second)
+	return errors.Join(err, r.sql(ctx, "ALTER ROLE "+own.Serving+" CONNECTION LIMIT -1"))
+}
+
+// drainRate is of requests a second.
+const drainRate = 500
+
+// drain sends requests to one instance as a balancer does, until its readiness says no, and
+// then to the other.
+func drain(ctx context.Context, r *rig, l *load, random *rand.Rand) error {
+	leaving, other := r.instances[0], r.instances[1]
+	c, err := newSteady(r, l)
+	if err != nil {
+		return err
+	}
+	time.AfterFunc(200*time.Millisecond, func() { leaving.signal(syscall.SIGTERM) })
+	target := leaving
+	looks := time.NewTicker(100 * time.Millisecond)
+	defer looks.Stop()
+	requests := time.NewTicker(time.Second / drainRate)
+	defer requests.Stop()
+	for begun := time.Now(); ; {
+		if gone, late := leaving.gone(), time.Since(begun) > 30*time.Second; gone || late {
+			c.wait()
+			if late {
+				return errors.New("the instance isn't gone 30 s after SIGTERM")
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-looks.C:
+			if target == leaving && !leaving.answersReady(ctx) {
+				target = other
+			}
+		case <-requests.C:
+			c.send(ctx, target.number, newEntry(random))
+		}
+	}
+}
+
+func secondSignal(_ context.Context, r *rig, _ *load, random *rand.Rand) error {
+	i := r.instances[random.IntN(2)]
+	i.signal(syscall.SIGTERM)
+	time.Sleep(300 * time.Millisecond)
+	i.signal(syscall.SIGTERM)
+	select {
+	case <-i.exited:
+		return nil
+	case <-time.After(2 * time.Second):
+		return errors.New("the instance isn't gone 2 s after a second SIGTERM")
+	}
+}
+
+func pause(_ context.Context, r *rig, _ *load, random *rand.Rand) error {
+	i := r.instances[random.IntN(2)]
+	i.signal(syscall.SIGSTOP)
+	time.Sleep(time.Second + time.Duration(random.IntN(2000))*time.Millisecond)
+	i.signal(syscall.SIGCONT)
+	return nil
+}
+
+// clockBack leaves what a clock leaves that was a day ahead: the time of the last entry.
+func clockBack(ctx context.Context, r *rig, _ *load, _ *rand.Rand) error {
+	return r.sql(ctx, "UPDATE heads SET last_created_at = greatest(last_created_at, now() + interval '1 day') WHERE organization = '"+r.trails[0]+"'")
+}
+
+func migrate(ctx context.Context, r *rig, _ *load, random *rand.Rand) error {
+	command := exec.CommandContext(ctx, r.binary, "migrate")
+	command.Env = append(os.Environ(), "MIGRATE_DATABASE_URL="+r.url(own.Owner, own.OwnerPassword))
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("migrate: %w: %s", err, said)
+	}
+	return r.sql(ctx, "BEGIN", "ALTER TABLE entries ADD COLUMN storm text", fmt.Sprintf("SELECT pg_sleep(%f)", 0.1+random.Float64()/2), "COMMIT",
+		"ALTER TABLE entries DROP COLUMN storm")
+}
+
+func killWorkers(ctx context.Context, r *rig, _ *load, random *rand.Rand) error {
+	conn, err := pgx.Connect(ctx, r.postgres().SuperuserURL(own.Name))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for begun := time.Now(); time.Since(begun) < time.Second; time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond) {
+		if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND random() < 0.5", own.Worker); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ type history struct {
 	mu      sync.Mutex
 	entries map[key]*told
 	round   map[key]bool // first sent in this round
-	
+
 }
 
 // key is an entry's.

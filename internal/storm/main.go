@@ -145,8 +145,8 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 			}
 			all.of(f.name).add(told)
 			if o.verbose {
-				fmt.Printf("%-18s %5d acknowledged %4d ambiguous %3d resolved, ready after %s; oracle %s\n", f.name,
-					told.acknowledged, told.ambiguous, told.resolved, told.recovery.Round(time.Millisecond), told.oracle.Round(time.Millisecond))
+				fmt.Printf("%-18s %5d acknowledged %4d ambiguous %3d resolved, ready after %s, writable after %s; oracle %s\n", f.name,
+					told.acknowledged, told.ambiguous, told.resolved, told.recovery.Round(time.Millisecond), told.writable.Round(time.Millisecond), told.oracle.Round(time.Millisecond))
 			}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -36,6 +35,7 @@ type oracle struct {
 	head        headRow
 	tiles       map[merkle.TileID]tileRow
 	checkpoints []checkpointRow
+	kept        []string // by instance
 	hashes      tlog.HashReader
 	from        *http.Client // nil for http.DefaultClient
 }
@@ -70,7 +70,7 @@ func (r *rig) judge(ctx context.Context, random *rand.Rand, organizations ...str
 	var all []error
 	for _, organization := range organizations {
 		o := &oracle{rig: r, organization: organization}
-		if err := o.read(ctx); err != nil {
+		if err := errors.Join(o.readKept(), o.read(ctx)); err != nil {
 			return fmt.Errorf("the oracle can't read %s: %w", organization, err)
 		}
 		o.stored()
@@ -436,7 +436,11 @@ func (o *oracle) signatures() {
 			o.consistent(o.checkpoints[n-1], c)
 		}
 	}
-	o.kept(notes)
+	for instance, note := range o.kept {
+		if note != "" && !notes[note] {
+			o.find("checkpoints", "what instance %d kept isn't in the database", instance)
+		}
+	}
 }
 
 func (o *oracle) consistent(from, to checkpointRow) {
@@ -460,14 +464,14 @@ func (o *oracle) consistent(from, to checkpointRow) {
 	}
 }
 
-// kept holds that what instances kept outside of the database is in it.
-func (o *oracle) kept(notes map[string]bool) {
+// readKept comes before the database is read: what is kept was published before.
+func (o *oracle) readKept() error {
+	var failed []error
 	for _, i := range o.rig.instances {
 		note, err := proof.KeptFolder(o.rig.file(fmt.Sprintf("checkpoints-%d", i.number))).Newest(o.organization)
-		if err != nil && !errors.Is(err, os.ErrNotExist) || note != "" && !notes[note] {
-			o.find("checkpoints", "what instance %d kept isn't in the database (%v)", i.number, err)
-		}
+		o.kept, failed = append(o.kept, note), append(failed, err)
 	}
+	return errors.Join(failed...)
 }
 
 // page is one page of a list.

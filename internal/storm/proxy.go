@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -13,7 +14,8 @@ import (
 
 // proxy stands between an instance and PostgreSQL, and knows the messages of its protocol
 // (PostgreSQL's documentation, "Message Formats"). A rule looks at each message before it is
-// sent on, and decides what becomes of it.
+// sent on, and decides what becomes of it. No rule takes a message out of the midst of a
+// stream: no network does, and PostgreSQL would commit what is left of a transaction.
 type proxy struct {
 	listener net.Listener
 	target   func() string
@@ -43,8 +45,9 @@ const (
 	cutBefore         // the connection ends, the message is not sent
 	cutInside         // half of the message is sent
 	cutAfter          // all of it
-	swallow           // the message vanishes, the connection stays
+	swallow           // it vanishes with all that follows, the connection stays
 	hold              // half of it is sent, and then nothing more
+	late              // it is sent, up to 1 s later
 )
 
 type rule func(message) verdict
@@ -158,6 +161,8 @@ func (p *proxy) copy(to, from net.Conn, toServer bool) {
 		v := p.judge(m)
 		text := m.text
 		switch v {
+		case late:
+			time.Sleep(rand.N(time.Second))
 		case pass, cutAfter:
 		case cutInside, hold:
 			text = text[:len(text)/2]
@@ -170,10 +175,10 @@ func (p *proxy) copy(to, from net.Conn, toServer bool) {
 		switch v {
 		case cutBefore, cutInside, cutAfter:
 			return
-		case hold:
+		case hold, swallow:
 			_, _ = io.Copy(io.Discard, reader) // until a side ends it
 			return
-		case pass, swallow:
+		case pass, late:
 		}
 	}
 }

@@ -21,10 +21,11 @@ type tally struct {
 	Rounds       int       `json:"rounds"`
 	Acknowledged int       `json:"acknowledged"`
 	Ambiguous    int       `json:"ambiguous"`
-	Resolved     int       `json:"resolved"` // of the ambiguous, by sending them again
+	Resolved     int       `json:"resolved"`       // of the ambiguous, by sending them again
 	Cuts         int       `json:"cuts,omitempty"` // messages cut, swallowed or held
 	Findings     int       `json:"findings"`
 	Recovery     []float64 `json:"recoverySeconds"`
+	Writable     []float64 `json:"writableSeconds"` // after readiness
 	Skipped      string    `json:"skipped,omitempty"`
 }
 
@@ -34,7 +35,8 @@ func (t *tally) add(o outcome) {
 	t.Ambiguous += o.ambiguous
 	t.Resolved += o.resolved
 	t.Cuts += o.hits
-	t.Recovery = append(t.Recovery, float64(o.recovery.Milliseconds())/1000)
+	t.Recovery = append(t.Recovery, seconds(o.recovery))
+	t.Writable = append(t.Writable, seconds(o.writable))
 }
 
 func readResults(o options) (*results, error) {
@@ -59,21 +61,23 @@ func (r *results) of(fault string) *tally {
 	return r.Faults[fault]
 }
 
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
+
 // quantile is the time that a part of the recoveries took at most.
-func (t *tally) quantile(part float64) time.Duration {
-	if len(t.Recovery) == 0 {
+func quantile(times []float64, part float64) time.Duration {
+	if len(times) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(t.Recovery))
+	sorted := slices.Sorted(slices.Values(times))
 	return time.Duration(sorted[int(part*float64(len(sorted)-1)+0.5)] * float64(time.Second)).Round(10 * time.Millisecond)
 }
 
 func (r *results) print(to io.Writer) {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "fault\trounds\tacknowledged\tambiguous\tsent again\tfindings\tready after (median, longest)")
+	fmt.Fprintln(table, "fault\trounds\tacknowledged\tambiguous\tsent again\tfindings\tready after (median, longest)\ta write taken after that")
 	for _, f := range faults {
 		if t := r.Faults[f.name]; t != nil && t.Rounds+t.Findings > 0 {
-			fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s, %s\n", f.name, t.Rounds, t.Acknowledged, t.Ambiguous, t.Resolved, t.Findings, t.quantile(0.5), t.quantile(1))
+			fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s, %s\t%s, %s\n", f.name, t.Rounds, t.Acknowledged, t.Ambiguous, t.Resolved, t.Findings, quantile(t.Recovery, 0.5), quantile(t.Recovery, 1), quantile(t.Writable, 0.5), quantile(t.Writable, 1))
 		}
 	}
 	_ = table.Flush() // to standard output

@@ -221,6 +221,9 @@ func (r *rig) awaitReady(ctx context.Context) (time.Duration, error) {
 			if time.Since(begun) > maxRecovery {
 				return 0, fmt.Errorf("instance %d isn't ready %s after everything was healed: %s", i.number, maxRecovery, i.notReady)
 			}
+			if err := r.heal(ctx); err != nil { // PostgreSQL may still have been on its way down
+				return 0, err
+			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
@@ -332,6 +335,10 @@ func (i *instance) ready(ctx context.Context) bool {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	return i.answersReady(ctx)
+}
+
+func (i *instance) answersReady(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.address+"/readyz", nil)

@@ -18,7 +18,7 @@ import (
 type outcome struct {
 	acknowledged, ambiguous, resolved int
 	hits                              int // messages cut, swallowed or held
-	recovery, oracle                  time.Duration
+	recovery, writable, oracle        time.Duration
 }
 
 // round is load, the fault in its midst, healing, and the oracle.
@@ -37,7 +37,9 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	defer stop()
 	var running sync.WaitGroup
 	seed := random.Uint64()
-	running.Go(func() { l.run(loading, seed) })
+	if !f.alone {
+		running.Go(func() { l.run(loading, seed) })
+	}
 	begun := time.Now()
 	time.Sleep(r.load/5 + rand.N(r.load/3))
 	failed := f.make(ctx, r, l, random)
@@ -50,6 +52,9 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	}
 	if failed == nil {
 		told.recovery, failed = r.awaitReady(ctx)
+	}
+	if failed == nil {
+		told.writable, failed = l.awaitWritable(ctx, random)
 	}
 	time.Sleep(max(r.load/5, r.load-time.Since(begun)))
 	stop()
@@ -111,4 +116,30 @@ func (r *rig) settle(ctx context.Context) error {
 		before = size
 	}
 	return nil
+}
+
+// maxUnwritable is how long a trail may take to take an entry again, once its instance is ready.
+const maxUnwritable = 30 * time.Second
+
+// awaitWritable records an entry in each trail by each instance, and returns how long it took
+// until all of them were taken.
+func (l *load) awaitWritable(ctx context.Context, random *rand.Rand) (time.Duration, error) {
+	begun := time.Now()
+	var failed []error
+	for _, organization := range l.rig.trails {
+		for n, c := range l.clients[organization] {
+			e := newEntry(random)
+			for {
+				_, err := c.Record(ctx, e)
+				if err == nil {
+					break
+				}
+				if time.Since(begun) > maxUnwritable {
+					failed = append(failed, fmt.Errorf("instance %d takes nothing for %s %s after it was ready: %w", n, organization, maxUnwritable, err))
+					break
+				}
+			}
+		}
+	}
+	return time.Since(begun), errors.Join(failed...)
 }
