@@ -120,7 +120,7 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 			}
 			more = true
 			seed := o.seed<<20 + uint64(all.of(f.name).Rounds)
-			if time.Since(begun) > o.limit || ctx.Err() != nil {
+			if time.Since(begun) > o.limit || ctx.Err() != nil { // what was run counts
 				return ctx.Err()
 			}
 			if reason := f.skipped(); reason != "" {
@@ -139,6 +139,9 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 				r.beginTrails()
 			}
 			told, err := r.round(ctx, f, rand.New(rand.NewPCG(seed, uint64(i))))
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if err != nil {
 				all.of(f.name).Findings++
 				return fmt.Errorf("round of %s, seed %d: %w", f.name, o.seed, err)

@@ -50,7 +50,8 @@ type rig struct {
 	history   *history
 	trails    []string // that are written now
 	begun     int
-	mu        sync.Mutex // of server
+	asked     *http.Client // by which the oracle asks; nil for the default one
+	mu        sync.Mutex   // of server
 }
 
 func newRig(ctx context.Context, o options, small bool) (_ *rig, err error) {
