@@ -92,9 +92,10 @@ func storm(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	for _, apart := range []bool{false, true} {
 		some := slices.DeleteFunc(slices.Clone(chosen), func(f fault) bool { return f.small != apart })
-		err = errors.Join(err, stormOn(ctx, o, some, apart, all))
+		err = errors.Join(err, stormOn(ctx, o, some, apart, all, begun))
 	}
 	all.print(os.Stdout)
 	if o.resume {
@@ -104,8 +105,7 @@ func storm(ctx context.Context, o options) error {
 }
 
 // stormOn runs faults on one cluster; small is of those that need a small disk.
-func stormOn(ctx context.Context, o options, faults []fault, small bool, all *results) (err error) {
-	begun := time.Now()
+func stormOn(ctx context.Context, o options, faults []fault, small bool, all *results, begun time.Time) (err error) {
 	var r *rig
 	defer func() {
 		if r != nil {

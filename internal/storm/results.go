@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -83,10 +85,38 @@ func (r *results) print(to io.Writer) {
 	_ = table.Flush() // to standard output
 }
 
+// write keeps the results, and the page that shows them.
 func (r *results) write(o options) error {
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.results, append(text, '\n'), 0o644)
+	return errors.Join(os.WriteFile(o.results, append(text, '\n'), 0o644), os.WriteFile(o.page, r.page(), 0o644))
+}
+
+//go:embed page.md
+var pageText string
+
+// page is docs/storm.md: what page.md says, and the table.
+func (r *results) page() []byte {
+	var table strings.Builder
+	var all, missing tally
+	for _, f := range faults {
+		t := r.of(f.name)
+		all.Rounds += t.Rounds
+		all.Acknowledged += t.Acknowledged
+		all.Ambiguous += t.Ambiguous
+		all.Resolved += t.Resolved
+		all.Findings += t.Findings
+		if t.Rounds < f.planned {
+			missing.Rounds++
+		}
+		fmt.Fprintf(&table, "| %s | %s | %d of %d | %d | %d | %d | %d | %s, %s | %s, %s |\n", f.name, f.what, t.Rounds, f.planned, t.Acknowledged, t.Ambiguous, t.Resolved, t.Findings,
+			quantile(t.Recovery, 0.5), quantile(t.Recovery, 1), quantile(t.Writable, 0.5), quantile(t.Writable, 1))
+	}
+	fmt.Fprintf(&table, "| all | | %d | %d | %d | %d | %d | | |\n", all.Rounds, all.Acknowledged, all.Ambiguous, all.Resolved, all.Findings)
+	if missing.Rounds > 0 {
+		fmt.Fprintf(&table, "\nOf %d faults fewer rounds ran than are planned: `make storm` adds to them.\n", missing.Rounds)
+	}
+	return []byte(strings.Replace(pageText, "TABLE\n", table.String(), 1))
 }

@@ -134,7 +134,7 @@ func (l *load) awaitWritable(ctx context.Context, random *rand.Rand) (time.Durat
 				if err == nil {
 					break
 				}
-				if time.Since(begun) > maxUnwritable {
+				if time.Since(begun) > maxUnwritable || ctx.Err() != nil {
 					failed = append(failed, fmt.Errorf("instance %d takes nothing for %s %s after it was ready: %w", n, organization, maxUnwritable, err))
 					break
 				}
