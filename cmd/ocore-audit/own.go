@@ -20,6 +20,13 @@ import (
 // otherwise.
 const ownOrganization = "acme"
 
+// What the data folder's files and database are called.
+const (
+	ownDatabase      = "ocore_audit"
+	signingKeyFile   = "signing.key"
+	checkpointFolder = "checkpoints"
+)
+
 // own is what a data folder holds: a PostgreSQL of the service's own and its secrets.
 type own struct{ dir string }
 
@@ -90,7 +97,7 @@ func (o own) open(ctx context.Context, log *slog.Logger) (*database, error) {
 
 func (o own) provision(ctx context.Context, server *embedded.Server) (postgres.Own, error) {
 	names := postgres.Own{
-		Name: "ocore_audit", Owner: "ocore_audit_owner", Serving: "ocore_audit_service", Worker: "ocore_audit_worker_login",
+		Name: ownDatabase, Owner: "ocore_audit_owner", Serving: "ocore_audit_service", Worker: "ocore_audit_worker_login",
 	}
 	for file, password := range map[string]*string{
 		"owner.password": &names.OwnerPassword, "service.password": &names.ServingPassword, "worker.password": &names.WorkerPassword,

@@ -115,7 +115,7 @@ func (r *runFlags) sign(s *service) (err error) {
 		}
 	}
 	if flags.folder == "" {
-		flags.folder = filepath.Join(r.dataDir, "checkpoints")
+		flags.folder = filepath.Join(r.dataDir, checkpointFolder)
 	}
 	s.signing, err = flags.open()
 	return err

@@ -89,7 +89,7 @@ func (s signing) prover(store *postgres.Store, worker *postgres.Worker, log *slo
 
 // makeSigningKey makes the data folder's key on the first start.
 func (o own) makeSigningKey() (string, error) {
-	path := filepath.Join(o.dir, "signing.key")
+	path := filepath.Join(o.dir, signingKeyFile)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
@@ -131,7 +131,7 @@ less.`,
 				return usage("--organization %q can't be an organization", organization)
 			}
 			if flags.keyFile == "" {
-				flags.keyFile = filepath.Join(dataDir, "signing.key")
+				flags.keyFile = filepath.Join(dataDir, signingKeyFile)
 			}
 			keys, err := flags.keys()
 			if err != nil {

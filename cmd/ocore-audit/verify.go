@@ -21,9 +21,10 @@ func newVerify() *cobra.Command {
 	var flags verifyFlags
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Check that entries, exports and checkpoints are what was recorded",
-		Long: `Check that entries, exports and checkpoints are what was recorded. For entry, export and
-checkpoint there is no need of the service, a network or a database: files and keys are all.
+		Short: "Check that entries, exports, checkpoints and whole trails are what was recorded",
+		Long: `Check that entries, exports, checkpoints and whole trails are what was recorded. For entry,
+export and checkpoint there is no need of the service, a network or a database: files and
+keys are all.
 
 The keys are those that you trust, in the form of c2sp.org/signed-note, with --key or one
 a line in --keys-file. A service shows its own (GET /api/audit-logs/keys, and
@@ -42,7 +43,7 @@ the format; 2 wrong usage; 5 something isn't as it was recorded.`,
 	f.StringSliceVar(&flags.keys, "key", nil, "verifier key to trust, name+hash+base64; may be repeated")
 	f.StringVar(&flags.keysFile, "keys-file", "", "file with verifier keys to trust, one a line")
 	f.BoolVar(&flags.json, "json", false, "print one JSON object")
-	c.AddCommand(newVerifyEntry(&flags), newVerifyExport(&flags), newVerifyCheckpoint(&flags))
+	c.AddCommand(newVerifyEntry(&flags), newVerifyExport(&flags), newVerifyCheckpoint(&flags), newVerifyTrail(&flags))
 	return c
 }
 
@@ -146,6 +147,11 @@ func (f *verifyFlags) run(c *cobra.Command, file string, verify func(proof.Keys)
 		return err
 	}
 	result, err := verify(keys)
+	return f.report(c, file, result, err)
+}
+
+// report tells what was shown, or what is wrong, of a file or a service.
+func (f *verifyFlags) report(c *cobra.Command, file string, result verified, err error) error {
 	out := c.OutOrStdout()
 	if f.json {
 		return errors.Join(f.object(out, result, err), verdict(file, err))

@@ -662,6 +662,88 @@ func (b *CheckpointNewestBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const checkpointWhole = `-- name: CheckpointWhole :batchmany
+SELECT number, size, root, note, signed_at FROM checkpoints
+WHERE organization = $1 AND number >= $2 ORDER BY number LIMIT $3
+`
+
+type CheckpointWholeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type CheckpointWholeParams struct {
+	Organization string
+	FromNumber   int64
+	Max          int32
+}
+
+type CheckpointWholeRow struct {
+	Number   int64
+	Size     int64
+	Root     []byte
+	Note     string
+	SignedAt time.Time
+}
+
+// Index: checkpoints_pkey.
+func (q *Queries) CheckpointWhole(ctx context.Context, db DBTX, arg []CheckpointWholeParams) *CheckpointWholeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.FromNumber,
+			a.Max,
+		}
+		batch.Queue(checkpointWhole, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &CheckpointWholeBatchResults{br, len(arg), false}
+}
+
+func (b *CheckpointWholeBatchResults) Query(f func(int, []CheckpointWholeRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []CheckpointWholeRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i CheckpointWholeRow
+				if err := rows.Scan(
+					&i.Number,
+					&i.Size,
+					&i.Root,
+					&i.Note,
+					&i.SignedAt,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *CheckpointWholeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const entryByID = `-- name: EntryByID :batchmany
 SELECT e.position, e.created_at, e.entry
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
@@ -731,6 +813,60 @@ func (b *EntryByIDBatchResults) Query(f func(int, []EntryByIDRow, error)) {
 }
 
 func (b *EntryByIDBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const entryCount = `-- name: EntryCount :batchone
+SELECT count(*) FROM entries WHERE organization = $1 AND position >= $2 AND position < $3
+`
+
+type EntryCountBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntryCountParams struct {
+	Organization string
+	Low          int64
+	High         int64
+}
+
+// Index: entries_pkey.
+func (q *Queries) EntryCount(ctx context.Context, db DBTX, arg []EntryCountParams) *EntryCountBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(entryCount, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryCountBatchResults{br, len(arg), false}
+}
+
+func (b *EntryCountBatchResults) QueryRow(f func(int, int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var count int64
+		if b.closed {
+			if f != nil {
+				f(t, count, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		row := b.br.QueryRow()
+		err := row.Scan(&count)
+		if f != nil {
+			f(t, count, err)
+		}
+	}
+}
+
+func (b *EntryCountBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -949,6 +1085,65 @@ func (b *EntryKnownBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const entryLast = `-- name: EntryLast :batchmany
+SELECT position FROM entries WHERE organization = $1 ORDER BY position DESC LIMIT 1
+`
+
+type EntryLastBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Index: entries_pkey backwards.
+func (q *Queries) EntryLast(ctx context.Context, db DBTX, organization []string) *EntryLastBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(entryLast, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryLastBatchResults{br, len(organization), false}
+}
+
+func (b *EntryLastBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var position int64
+				if err := rows.Scan(&position); err != nil {
+					return err
+				}
+				items = append(items, position)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntryLastBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const entryMany = `-- name: EntryMany :batchmany
 SELECT position, created_at, entry FROM entries
 WHERE organization = $1 AND position = ANY ($2::bigint[]) ORDER BY position DESC
@@ -1104,6 +1299,76 @@ func (b *EntryNewestBatchResults) Query(f func(int, []EntryNewestRow, error)) {
 }
 
 func (b *EntryNewestBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const entryPositions = `-- name: EntryPositions :batchmany
+SELECT position FROM entries
+WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position LIMIT $4
+`
+
+type EntryPositionsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntryPositionsParams struct {
+	Organization string
+	Low          int64
+	High         int64
+	Max          int32
+}
+
+// The first so many of a span. Index: entries_pkey.
+func (q *Queries) EntryPositions(ctx context.Context, db DBTX, arg []EntryPositionsParams) *EntryPositionsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Low,
+			a.High,
+			a.Max,
+		}
+		batch.Queue(entryPositions, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryPositionsBatchResults{br, len(arg), false}
+}
+
+func (b *EntryPositionsBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var position int64
+				if err := rows.Scan(&position); err != nil {
+					return err
+				}
+				items = append(items, position)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntryPositionsBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -1338,6 +1603,96 @@ func (b *EntryValuesBatchResults) Query(f func(int, []EntryValuesRow, error)) {
 }
 
 func (b *EntryValuesBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const entryWhole = `-- name: EntryWhole :batchmany
+SELECT position, created_at, action, resource_type, resource_id, user_id, entry, salts, leaf_hash FROM entries
+WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
+`
+
+type EntryWholeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntryWholeParams struct {
+	Organization string
+	Low          int64
+	High         int64
+}
+
+type EntryWholeRow struct {
+	Position     int64
+	CreatedAt    time.Time
+	Action       string
+	ResourceType *string
+	ResourceID   *string
+	UserID       *string
+	Entry        []byte
+	Salts        []byte
+	LeafHash     []byte
+}
+
+// Index: entries_pkey.
+func (q *Queries) EntryWhole(ctx context.Context, db DBTX, arg []EntryWholeParams) *EntryWholeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(entryWhole, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryWholeBatchResults{br, len(arg), false}
+}
+
+func (b *EntryWholeBatchResults) Query(f func(int, []EntryWholeRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []EntryWholeRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i EntryWholeRow
+				if err := rows.Scan(
+					&i.Position,
+					&i.CreatedAt,
+					&i.Action,
+					&i.ResourceType,
+					&i.ResourceID,
+					&i.UserID,
+					&i.Entry,
+					&i.Salts,
+					&i.LeafHash,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntryWholeBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -1625,6 +1980,272 @@ func (b *HeadStateBatchResults) Query(f func(int, []HeadStateRow, error)) {
 }
 
 func (b *HeadStateBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const headWhole = `-- name: HeadWhole :batchmany
+
+SELECT size, last_created_at, frontier, root FROM heads WHERE organization = $1
+`
+
+type HeadWholeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type HeadWholeRow struct {
+	Size          int64
+	LastCreatedAt time.Time
+	Frontier      []byte
+	Root          []byte
+}
+
+// Verifying: everything that is stored of a trail, held against everything else.
+// Index: heads_pkey.
+func (q *Queries) HeadWhole(ctx context.Context, db DBTX, organization []string) *HeadWholeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(headWhole, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &HeadWholeBatchResults{br, len(organization), false}
+}
+
+func (b *HeadWholeBatchResults) Query(f func(int, []HeadWholeRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []HeadWholeRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i HeadWholeRow
+				if err := rows.Scan(
+					&i.Size,
+					&i.LastCreatedAt,
+					&i.Frontier,
+					&i.Root,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *HeadWholeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const iDCount = `-- name: IDCount :batchone
+SELECT count(*) FROM entry_ids WHERE organization = $1
+`
+
+type IDCountBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Index: entry_ids_pkey.
+func (q *Queries) IDCount(ctx context.Context, db DBTX, organization []string) *IDCountBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(iDCount, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &IDCountBatchResults{br, len(organization), false}
+}
+
+func (b *IDCountBatchResults) QueryRow(f func(int, int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var count int64
+		if b.closed {
+			if f != nil {
+				f(t, count, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		row := b.br.QueryRow()
+		err := row.Scan(&count)
+		if f != nil {
+			f(t, count, err)
+		}
+	}
+}
+
+func (b *IDCountBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const iDPositions = `-- name: IDPositions :batchmany
+SELECT sent.n::bigint AS n, i.position FROM unnest($1::text[]) WITH ORDINALITY AS sent (id, n)
+CROSS JOIN LATERAL (
+  SELECT k.position FROM entry_ids k WHERE k.organization = $2 AND k.id = sent.id LIMIT 1
+) AS i
+`
+
+type IDPositionsBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type IDPositionsParams struct {
+	Ids          []string
+	Organization string
+}
+
+type IDPositionsRow struct {
+	N        int64
+	Position int64
+}
+
+// Where each id stands, in their order. Index: entry_ids_pkey.
+func (q *Queries) IDPositions(ctx context.Context, db DBTX, arg []IDPositionsParams) *IDPositionsBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Ids,
+			a.Organization,
+		}
+		batch.Queue(iDPositions, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &IDPositionsBatchResults{br, len(arg), false}
+}
+
+func (b *IDPositionsBatchResults) Query(f func(int, []IDPositionsRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []IDPositionsRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i IDPositionsRow
+				if err := rows.Scan(&i.N, &i.Position); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *IDPositionsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const iDStray = `-- name: IDStray :batchmany
+SELECT i.id, i.position FROM entry_ids i
+WHERE i.organization = $1 AND NOT EXISTS (
+  SELECT FROM entries e
+  WHERE e.organization = i.organization AND e.position = i.position AND starts_with(e.entry, '{"id":"' || i.id || '"')
+) ORDER BY i.position, i.id LIMIT $2
+`
+
+type IDStrayBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type IDStrayParams struct {
+	Organization string
+	Max          int32
+}
+
+type IDStrayRow struct {
+	ID       string
+	Position int64
+}
+
+// Ids of entries that there are not.
+func (q *Queries) IDStray(ctx context.Context, db DBTX, arg []IDStrayParams) *IDStrayBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(iDStray, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &IDStrayBatchResults{br, len(arg), false}
+}
+
+func (b *IDStrayBatchResults) Query(f func(int, []IDStrayRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []IDStrayRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i IDStrayRow
+				if err := rows.Scan(&i.ID, &i.Position); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *IDStrayBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -1994,6 +2615,79 @@ func (b *KeyUsedBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const leafHashAt = `-- name: LeafHashAt :batchmany
+SELECT position, leaf_hash FROM entries
+WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
+`
+
+type LeafHashAtBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type LeafHashAtParams struct {
+	Organization string
+	Low          int64
+	High         int64
+}
+
+type LeafHashAtRow struct {
+	Position int64
+	LeafHash []byte
+}
+
+// Index: entries_pkey.
+func (q *Queries) LeafHashAt(ctx context.Context, db DBTX, arg []LeafHashAtParams) *LeafHashAtBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(leafHashAt, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &LeafHashAtBatchResults{br, len(arg), false}
+}
+
+func (b *LeafHashAtBatchResults) Query(f func(int, []LeafHashAtRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []LeafHashAtRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i LeafHashAtRow
+				if err := rows.Scan(&i.Position, &i.LeafHash); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *LeafHashAtBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const leafHashes = `-- name: LeafHashes :batchmany
 SELECT leaf_hash FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
@@ -2303,6 +2997,65 @@ func (b *PositionsFromBatchResults) Query(f func(int, []int64, error)) {
 }
 
 func (b *PositionsFromBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postedRanges = `-- name: PostedRanges :batchmany
+SELECT ranges FROM posting_progress WHERE organization = $1
+`
+
+type PostedRangesBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Index: posting_progress_pkey.
+func (q *Queries) PostedRanges(ctx context.Context, db DBTX, organization []string) *PostedRangesBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(postedRanges, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostedRangesBatchResults{br, len(organization), false}
+}
+
+func (b *PostedRangesBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var ranges int64
+				if err := rows.Scan(&ranges); err != nil {
+					return err
+				}
+				items = append(items, ranges)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostedRangesBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -2665,6 +3418,88 @@ func (b *PostingManyBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const postingOfRange = `-- name: PostingOfRange :batchmany
+SELECT v.field, v.value, coalesce(p.count, 0)::integer AS count, coalesce(p.positions, '')::bytea AS positions FROM posting_values v
+LEFT JOIN LATERAL (
+  SELECT s.count, s.positions FROM postings s
+  WHERE s.organization = v.organization AND s.field = v.field AND s.value = v.value AND s.range = $1 LIMIT 1
+) AS p ON true
+WHERE v.organization = $2
+`
+
+type PostingOfRangeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingOfRangeParams struct {
+	Range        int64
+	Organization string
+}
+
+type PostingOfRangeRow struct {
+	Field     int16
+	Value     string
+	Count     int32
+	Positions []byte
+}
+
+// What a range holds of each value that has postings. Index: posting_values_pkey, postings_pkey.
+func (q *Queries) PostingOfRange(ctx context.Context, db DBTX, arg []PostingOfRangeParams) *PostingOfRangeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Range,
+			a.Organization,
+		}
+		batch.Queue(postingOfRange, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingOfRangeBatchResults{br, len(arg), false}
+}
+
+func (b *PostingOfRangeBatchResults) Query(f func(int, []PostingOfRangeRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingOfRangeRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingOfRangeRow
+				if err := rows.Scan(
+					&i.Field,
+					&i.Value,
+					&i.Count,
+					&i.Positions,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingOfRangeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const postingRange = `-- name: PostingRange :batchmany
 SELECT range, before, count, positions FROM postings
 WHERE organization = $1 AND field = $2 AND value = $3 AND range >= $4 AND range < $5
@@ -2827,6 +3662,92 @@ func (b *PostingStateBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const postingStray = `-- name: PostingStray :batchmany
+SELECT field, value, range, wrong FROM (
+  SELECT p.field, p.value, p.range,
+    p.before <> sum(p.count) OVER (PARTITION BY p.field, p.value ORDER BY p.range) - p.count AS wrong,
+    p.range < 0 OR p.range >= $1::bigint OR v.value IS NULL AS stray
+  FROM postings p
+  LEFT JOIN posting_values v ON v.organization = p.organization AND v.field = p.field AND v.value = p.value
+  WHERE p.organization = $2
+) AS looked WHERE wrong OR stray ORDER BY range, field, value LIMIT $3
+`
+
+type PostingStrayBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingStrayParams struct {
+	Ranges       int64
+	Organization string
+	Max          int32
+}
+
+type PostingStrayRow struct {
+	Field int16
+	Value string
+	Range int64
+	Wrong bool
+}
+
+// Postings that no value or range stands for, or that don't count on from the ones before.
+func (q *Queries) PostingStray(ctx context.Context, db DBTX, arg []PostingStrayParams) *PostingStrayBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Ranges,
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(postingStray, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingStrayBatchResults{br, len(arg), false}
+}
+
+func (b *PostingStrayBatchResults) Query(f func(int, []PostingStrayRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingStrayRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingStrayRow
+				if err := rows.Scan(
+					&i.Field,
+					&i.Value,
+					&i.Range,
+					&i.Wrong,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingStrayBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const postingUpTo = `-- name: PostingUpTo :batchmany
 SELECT range, before, count, positions FROM postings
 WHERE organization = $1 AND field = $2 AND value = $3 AND range <= $4
@@ -2906,6 +3827,79 @@ func (b *PostingUpToBatchResults) Query(f func(int, []PostingUpToRow, error)) {
 }
 
 func (b *PostingUpToBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const postingValueStray = `-- name: PostingValueStray :batchmany
+SELECT v.field, v.value FROM posting_values v
+WHERE v.organization = $1 AND (v.field NOT BETWEEN 1 AND 4 OR NOT EXISTS (
+  SELECT FROM postings p WHERE p.organization = v.organization AND p.field = v.field AND p.value = v.value
+)) ORDER BY v.field, v.value LIMIT $2
+`
+
+type PostingValueStrayBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type PostingValueStrayParams struct {
+	Organization string
+	Max          int32
+}
+
+type PostingValueStrayRow struct {
+	Field int16
+	Value string
+}
+
+// Values that are said to have postings and have none, or of no such field.
+func (q *Queries) PostingValueStray(ctx context.Context, db DBTX, arg []PostingValueStrayParams) *PostingValueStrayBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Max,
+		}
+		batch.Queue(postingValueStray, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &PostingValueStrayBatchResults{br, len(arg), false}
+}
+
+func (b *PostingValueStrayBatchResults) Query(f func(int, []PostingValueStrayRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []PostingValueStrayRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i PostingValueStrayRow
+				if err := rows.Scan(&i.Field, &i.Value); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *PostingValueStrayBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -4429,6 +5423,136 @@ func (b *SearchPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const searchStray = `-- name: SearchStray :batchmany
+SELECT position FROM admin_search WHERE position < 0 OR position >= $1 ORDER BY position LIMIT $2
+`
+
+type SearchStrayBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type SearchStrayParams struct {
+	Size int64
+	Max  int32
+}
+
+// Positions that the admin trail hasn't got.
+func (q *Queries) SearchStray(ctx context.Context, db DBTX, arg []SearchStrayParams) *SearchStrayBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Size,
+			a.Max,
+		}
+		batch.Queue(searchStray, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SearchStrayBatchResults{br, len(arg), false}
+}
+
+func (b *SearchStrayBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var position int64
+				if err := rows.Scan(&position); err != nil {
+					return err
+				}
+				items = append(items, position)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *SearchStrayBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const searchWhole = `-- name: SearchWhole :batchmany
+SELECT position, folded FROM admin_search WHERE position >= $1 AND position < $2 ORDER BY position
+`
+
+type SearchWholeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type SearchWholeParams struct {
+	Low  int64
+	High int64
+}
+
+// Index: admin_search_pkey.
+func (q *Queries) SearchWhole(ctx context.Context, db DBTX, arg []SearchWholeParams) *SearchWholeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Low,
+			a.High,
+		}
+		batch.Queue(searchWhole, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SearchWholeBatchResults{br, len(arg), false}
+}
+
+func (b *SearchWholeBatchResults) Query(f func(int, []AdminSearch, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []AdminSearch
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i AdminSearch
+				if err := rows.Scan(&i.Position, &i.Folded); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *SearchWholeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const shortSearchAmong = `-- name: ShortSearchAmong :batchmany
 SELECT position FROM admin_search WHERE strpos(folded, $1::text) > 0 AND position = ANY ($2::bigint[])
 ORDER BY position DESC
@@ -4761,6 +5885,67 @@ func (b *SigningLockBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const signingSize = `-- name: SigningSize :batchmany
+
+SELECT size FROM signing_progress WHERE organization = $1
+`
+
+type SigningSizeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// Building, by the worker.
+// Index: signing_progress_pkey.
+func (q *Queries) SigningSize(ctx context.Context, db DBTX, organization []string) *SigningSizeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range organization {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(signingSize, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &SigningSizeBatchResults{br, len(organization), false}
+}
+
+func (b *SigningSizeBatchResults) Query(f func(int, []int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []int64
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var size int64
+				if err := rows.Scan(&size); err != nil {
+					return err
+				}
+				items = append(items, size)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *SigningSizeBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const tileHashes = `-- name: TileHashes :batchmany
 
 SELECT substr(hashes, $1::integer, $2::integer)::bytea AS hashes FROM tiles
@@ -4957,6 +6142,157 @@ func (b *TileRootsBatchResults) Query(f func(int, [][]byte, error)) {
 }
 
 func (b *TileRootsBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const tileStray = `-- name: TileStray :batchmany
+SELECT level, index FROM tiles
+WHERE organization = $1
+  AND (level NOT BETWEEN 0 AND 6 OR index < 0 OR index >= $2::bigint >> 8 * (level + 1))
+ORDER BY level, index LIMIT $3
+`
+
+type TileStrayBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type TileStrayParams struct {
+	Organization string
+	Size         int64
+	Max          int32
+}
+
+type TileStrayRow struct {
+	Level int16
+	Index int64
+}
+
+// Tiles that a tree of that size hasn't got.
+func (q *Queries) TileStray(ctx context.Context, db DBTX, arg []TileStrayParams) *TileStrayBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Size,
+			a.Max,
+		}
+		batch.Queue(tileStray, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &TileStrayBatchResults{br, len(arg), false}
+}
+
+func (b *TileStrayBatchResults) Query(f func(int, []TileStrayRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []TileStrayRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i TileStrayRow
+				if err := rows.Scan(&i.Level, &i.Index); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *TileStrayBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const tileWhole = `-- name: TileWhole :batchmany
+SELECT index, hashes, root FROM tiles
+WHERE organization = $1 AND level = $2 AND index >= $3 AND index < $4 ORDER BY index
+`
+
+type TileWholeBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type TileWholeParams struct {
+	Organization string
+	Level        int16
+	Low          int64
+	High         int64
+}
+
+type TileWholeRow struct {
+	Index  int64
+	Hashes []byte
+	Root   []byte
+}
+
+// Index: tiles_pkey.
+func (q *Queries) TileWhole(ctx context.Context, db DBTX, arg []TileWholeParams) *TileWholeBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.Level,
+			a.Low,
+			a.High,
+		}
+		batch.Queue(tileWhole, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &TileWholeBatchResults{br, len(arg), false}
+}
+
+func (b *TileWholeBatchResults) Query(f func(int, []TileWholeRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []TileWholeRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i TileWholeRow
+				if err := rows.Scan(&i.Index, &i.Hashes, &i.Root); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *TileWholeBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

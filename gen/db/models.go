@@ -3,3 +3,8 @@
 //   sqlc v1.31.1
 
 package db
+
+type AdminSearch struct {
+	Position int64
+	Folded   string
+}

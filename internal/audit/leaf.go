@@ -52,9 +52,15 @@ func NewSalts(organization string, text []byte) []byte {
 // bytes. So a value and its salt can be deleted without changing the leaf. It fails
 // when a member has no salt, and when the text is not laid out as this package does.
 func Leaf(organization string, createdAt time.Time, text, salts []byte) ([]byte, error) {
+	leaf, _, err := leafOf(organization, createdAt, text, salts)
+	return leaf, err
+}
+
+// leafOf is Leaf, and how many members have a salt.
+func leafOf(organization string, createdAt time.Time, text, salts []byte) (leaf []byte, salted int, err error) {
 	found := members(text)
 	if !isObject(text, found) {
-		return nil, errors.New("leaf: the stored text is no compact JSON object")
+		return nil, 0, errors.New("leaf: the stored text is no compact JSON object")
 	}
 	// Plain members were stored in canonical form. They are taken as they stand, so that
 	// no other bytes have the same leaf.
@@ -68,13 +74,13 @@ func Leaf(organization string, createdAt time.Time, text, salts []byte) ([]byte,
 	for _, m := range committed {
 		salt := findSalt(salts, m.name)
 		if salt == nil {
-			return nil, fmt.Errorf("leaf: no salt for %s", m.name)
+			return nil, 0, fmt.Errorf("leaf: no salt for %s", m.name)
 		}
 		m.raw = commitments.next(salt, m)
 		fields = append(fields, m)
 	}
 	slices.SortFunc(fields, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	return appendObject(make([]byte, 0, 1024), fields), nil
+	return appendObject(make([]byte, 0, 1024), fields), len(committed), nil
 }
 
 // Sealed is an entry that only needs its place: its stored text with salts, and its leaf

@@ -156,6 +156,19 @@ var cases = map[string]struct {
 	"HeadState":             {nil, 8},
 	"SigningLock":           {nil, 20},
 	"SigningAdvance":        {nil, 20},
+	"HeadWhole":             {nil, 8},
+	"EntryLast":             {nil, 8},
+	"EntryCount":            {map[string]string{"low": "2000", "high": "2050"}, 60},
+	"EntryWhole":            {map[string]string{"low": "2000", "high": "2050"}, 60},
+	"LeafHashAt":            {map[string]string{"low": "2000", "high": "2050"}, 60},
+	"EntryPositions":        {nil, 60},
+	"IDPositions":           {nil, 250},
+	"TileWhole":             {map[string]string{"low": "0", "high": "30"}, 60},
+	"CheckpointWhole":       {map[string]string{"from_number": "10"}, 60},
+	"SigningSize":           {nil, 8},
+	"PostedRanges":          {nil, 8},
+	"PostingOfRange":        {map[string]string{"range": "7"}, 60},
+	"SearchWhole":           {map[string]string{"low": "2000", "high": "2050"}, 20},
 	"KeyList":               {map[string]string{"max": "50"}, 60},
 	"KeyByID":               {map[string]string{"id": "'key-7'"}, 6},
 	"KeyUsed":               {map[string]string{"id": "'key-7'"}, 20},
@@ -251,8 +264,15 @@ func explain(t *testing.T, conn *pgx.Conn, s statement, size int) plan {
 
 // readsAll are statements that look at every row on purpose, and why they may.
 var readsAll = map[string]string{
-	"TrailsToPost": "the worker asks every few seconds which trails have grown",
-	"TrailsToSign": "the signer asks twice a second which trails have grown",
+	"TrailsToPost":        "the worker asks every few seconds which trails have grown",
+	"IDCount":             "verification counts ids, once a trail",
+	"IDStray":             "verification asks it where ids are too many",
+	"TileStray":           "verification reads all keys of tiles, once a trail",
+	"PostingStray":        "verification counts all postings anew, once a trail",
+	"PostingValueStray":   "verification looks for postings of every value, once a trail",
+	"OrganizationsStored": "verification of everything lists who there is, once",
+	"SearchStray":         "verification looks for what is outside of the admin trail, once",
+	"TrailsToSign":        "the signer asks twice a second which trails have grown",
 }
 
 // lookUps are the statements that must be served by an index.

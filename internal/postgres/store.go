@@ -100,6 +100,16 @@ func (o Options) withDefaults() Options {
 }
 
 func (o Options) pool(ctx context.Context, name string, connections int32) (*pgxpool.Pool, error) {
+	config, err := o.config(name)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = connections
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// config is what every connection of ours is made with.
+func (o Options) config(name string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, badURL(nil, err)
@@ -110,7 +120,6 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	if mode := config.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeSimpleProtocol || mode == pgx.QueryExecModeExec {
 		return nil, errors.New("the database URL asks for a protocol whose answers are text; leave default_query_exec_mode out")
 	}
-	config.MaxConns = connections
 	config.ConnConfig.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 	}
@@ -130,7 +139,7 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 	// An instance that stands still, or whose connection was lost without a word, gives up its
 	// locks before others give up waiting for them.
 	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout / 3)
-	return pgxpool.NewWithConfig(ctx, config)
+	return config, nil
 }
 
 // readBuffer takes a page of entries in few reads. PostgreSQL writes 8 KB at a time, and the

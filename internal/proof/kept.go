@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Kept is where the newest checkpoint of each trail is kept outside of the database, so
@@ -21,6 +22,15 @@ type KeptFolder string
 
 func (k KeptFolder) path(organization string) string {
 	return filepath.Join(string(k), organization+".checkpoint")
+}
+
+// Organizations are those whose checkpoints are kept.
+func (k KeptFolder) Organizations() ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(string(k), "*.checkpoint"))
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(file), ".checkpoint")
+	}
+	return files, err
 }
 
 // Newest implements [Kept].

@@ -101,10 +101,23 @@ func (e Export) NotProven() []string {
 	if e.Total > e.Items {
 		said = append(said, fmt.Sprintf("what is in the %d more entries that the export says it was too short for", e.Total-e.Items))
 	}
+	if newest := e.Checkpoints[0]; e.RunCount == 1 && e.Runs[0].First == 0 && e.Runs[0].Last < newest.Size-1 {
+		said = append(said, fmt.Sprintf("what the positions %d to %d are, which the newest checkpoint has and the export has not: they came later, or were left out", e.Runs[0].Last+1, newest.Size-1))
+	}
 	if len(e.Checkpoints) > 1 {
 		said = append(said, "that the checkpoints belong to one history: verify them against each other")
 	}
 	return append(said, "that everybody else is shown the same trail: compare checkpoints")
+}
+
+// WholeTrail is a mismatch unless the export has every position from 0 to its newest entry.
+func (e Export) WholeTrail() error {
+	if oldest := e.Runs[0]; e.RunCount > 1 {
+		return mismatch(oldest.First-1, "is missing: the trail was asked for as a whole, and comes in %d runs of positions", e.RunCount)
+	} else if oldest.First > 0 {
+		return mismatch(0, "is missing: the trail was asked for as a whole, and begins at position %d", oldest.First)
+	}
+	return nil
 }
 
 type exportVerifier struct {

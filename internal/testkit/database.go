@@ -59,13 +59,24 @@ type Database struct {
 // NewDatabase clones the template. The database goes when the test ends.
 func NewDatabase(tb testing.TB) Database {
 	tb.Helper()
-	ctx := tb.Context()
 	clusterOnce.Do(startCluster)
 	if errCluster != nil {
 		tb.Fatal(errCluster)
 	}
+	return clone(tb, template.Name)
+}
+
+// Clone makes another database of the same content. Nobody may be connected to this one.
+func (d Database) Clone(tb testing.TB) Database {
+	tb.Helper()
+	return clone(tb, d.Name)
+}
+
+func clone(tb testing.TB, from string) Database {
+	tb.Helper()
+	ctx := tb.Context()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
-	administer(ctx, tb, "CREATE DATABASE "+name+" TEMPLATE "+template.Name+" OWNER "+template.Owner+" STRATEGY file_copy")
+	administer(ctx, tb, "CREATE DATABASE "+name+" TEMPLATE "+from+" OWNER "+template.Owner+" STRATEGY file_copy")
 	tb.Cleanup(func() {
 		administer(context.WithoutCancel(ctx), tb, "DROP DATABASE "+name+" WITH (FORCE)")
 	})
