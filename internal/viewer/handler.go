@@ -9,7 +9,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
@@ -25,6 +24,12 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 //go:embed dist
 var built embed.FS
+
+// contentTypes are ours and not the machine's, whose tables differ.
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8",
+}
 
 type file struct {
 	contentType, cacheControl, tag string
@@ -106,7 +111,7 @@ func newFile(name string, plain []byte) (*file, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(plain)
-	f := &file{mime.TypeByExtension(path.Ext(name)), "no-cache", hex.EncodeToString(sum[:16]), plain, packed.Bytes()}
+	f := &file{contentTypes[path.Ext(name)], "no-cache", hex.EncodeToString(sum[:16]), plain, packed.Bytes()}
 	if strings.HasPrefix(name, "dist/assets/") {
 		f.cacheControl = "public, max-age=31536000, immutable" // Vite puts a hash of the content into the name
 	}

@@ -83,6 +83,22 @@ func TestEveryFileOfThePageIsServed(t *testing.T) {
 	}
 }
 
+func TestEveryFileHasAType(t *testing.T) {
+	t.Parallel()
+	files, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, f := range files {
+		if f.contentType == "" {
+			t.Errorf("%s has no content type", at)
+		}
+	}
+	if licences := files["/ui/licences.txt"]; licences == nil || !bytes.Contains(licences.plain, []byte("lit-html")) || !bytes.Contains(licences.plain, []byte("uplot")) {
+		t.Error("the licences of what is built in are missing")
+	}
+}
+
 func TestScriptsAreSmall(t *testing.T) {
 	t.Parallel()
 	const most = 150_000

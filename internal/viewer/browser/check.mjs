@@ -391,7 +391,7 @@ for (const look of looks) {
   await step(`each state says what it is, ${nameOf(look)}`, async page => {
     page.expected = [refusedWith('401|403|500|503'), givenUp]
     await signIn(page, 'not-a-token')
-    await page.getByText('Your token is no longer accepted').waitFor()
+    await page.getByText('Your token is not accepted').waitFor()
     await page.shot('refused')
     await signIn(page, TOKEN_EMITTER)
     await page.getByText('You may not see the entries').waitFor()

@@ -18,6 +18,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: 'es2022',
     assetsInlineLimit: 0,
+    license: { fileName: 'licences.txt' }, // of what is built in, as these licences ask for
     modulePreload: { polyfill: false },
     rollupOptions: { output: { codeSplitting: false } },
   },

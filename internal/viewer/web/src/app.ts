@@ -214,7 +214,7 @@ export class Viewer extends LitElement {
     return html`
       <a class="skip" href="#content">Skip to the content</a>
       <header class="top">
-        <span class="brand"><img src="./icon.svg" width="24" height="24" alt="" /> oCore Audit</span>
+        <span class="brand"><img src="./icon.svg" width="24" height="24" alt="" /> <span>oCore Audit</span></span>
         ${this.api ? this.navigation() : nothing}
         <div class="tools">
           ${this.settings()}
@@ -264,7 +264,7 @@ export class Viewer extends LitElement {
             <select .value=${this.state.organization} @change=${(event: Event) => this.go({ organization: (event.target as HTMLSelectElement).value, page: 1, entry: undefined })}>
               ${organizations.map((one) => html`<option ?selected=${one === this.state.organization}>${one}</option>`)}
             </select></label>`
-        : organizations[0]
+        : organizations.length === 1
           ? html`<span class="organization">Organization <strong>${this.state.organization ?? organizations[0]}</strong></span>`
           : nothing}`;
   }
@@ -306,7 +306,7 @@ export class Viewer extends LitElement {
     return html`<section class="door" aria-labelledby="door-title">
       <h1 id="door-title">Read the audit trail</h1>
       ${this.refused
-        ? html`<div class="notice expired" role="alert"><h3>Your token is no longer accepted</h3><p>${this.refused}</p><p>Sign in with a new one: what you were looking at is still here.</p></div>`
+        ? html`<div class="notice expired" role="alert"><h3>Your token is not accepted</h3><p>${this.refused}</p><p>Sign in with a new one: what you were looking at is still here.</p></div>`
         : html`<p>Who did what, when and to which resource: with what it was before and after, and the proof that nobody changed it since.</p>`}
       <form @submit=${this.signIn}>
         <label for="token">Access token</label>

@@ -118,7 +118,7 @@ export class ExportDialog extends Part {
           ([format, name, about]) => html`<label class="tick"><input type="radio" name="format" .checked=${this.format === format} @change=${() => (this.format = format)} /> <span>${name} <span class="quiet">${about}</span></span></label>`,
         )}
       </fieldset>
-      <p class="quiet">Times in the file are UTC (${zoneName(this.preferences.zone)} is for the screen). Exports are recorded in the platform's admin trail.</p>
+      <p class="quiet">Times in the file are UTC${zoneName(this.preferences.zone) === "UTC" ? "" : `, whereas the screen shows ${zoneName(this.preferences.zone)}`}. Exports are recorded in the platform's admin trail.</p>
       ${this.error ? failure(this.error, "the export", () => void this.start()) : nothing}
       ${this.running ? html`<p role="status">Exporting: ${count(this.done)} of ${count(total ?? 0)}</p><progress max=${total ?? 1} .value=${this.done} aria-label="Exported"></progress>` : nothing}
       ${this.result ? html`<p class="result" role="status">${this.result}</p>` : nothing}

@@ -88,7 +88,7 @@ export class Load<T> implements ReactiveController {
 export function failure(error: unknown, name: string, retry: () => void): TemplateResult {
   const problem = error instanceof ProblemError ? error.problem : undefined;
   const kind = problem?.status === 403 ? "forbidden" : problem?.status === 401 ? "expired" : "failed";
-  const title = { forbidden: `You may not see ${name}`, expired: "Your token is no longer accepted", failed: `Could not load ${name}` }[kind];
+  const title = { forbidden: `You may not see ${name}`, expired: "Your token is not accepted", failed: `Could not load ${name}` }[kind];
   const detail =
     problem?.detail ??
     problem?.title ??

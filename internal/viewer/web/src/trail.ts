@@ -375,13 +375,7 @@ export class TrailView extends Part {
   protected override render() {
     const page = this.list.value;
     return html`${this.filterBar()}
-      <section class="activity" aria-label="Activity">
-        ${this.histogram.status === "done"
-          ? html`<time-chart .histogram=${this.histogram.value} .zone=${this.preferences.zone} .theme=${this.preferences.theme}
-              @range-chosen=${(event: CustomEvent<Range>) => this.setRange(event.detail)}></time-chart>`
-          : this.histogram.notice}
-        ${this.facetPanel()}
-      </section>
+      ${this.list.status === "failed" ? nothing : this.activity()}
       ${this.bar(page)}
       ${this.list.notice}
       ${page && this.list.status !== "failed"
@@ -391,6 +385,16 @@ export class TrailView extends Part {
           </div>`
         : nothing}
       <export-dialog .app=${this.app} .api=${this.api} .state=${this.state} .preferences=${this.preferences}></export-dialog>`;
+  }
+
+  private activity() {
+    return html`<section class="activity" aria-label="Activity">
+        ${this.histogram.status === "done"
+          ? html`<time-chart .histogram=${this.histogram.value} .zone=${this.preferences.zone} .theme=${this.preferences.theme}
+              @range-chosen=${(event: CustomEvent<Range>) => this.setRange(event.detail)}></time-chart>`
+          : this.histogram.notice}
+        ${this.facetPanel()}
+      </section>`;
   }
 
   /** neighbour is the entry before or behind one on this page, for the open entry's keys. */
