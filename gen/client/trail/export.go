@@ -58,6 +58,8 @@ func exportParams(f Filter, format Format) *client.ExportAuditLogsParams {
 	return &client.ExportAuditLogsParams{
 		Format: &format, ResourceType: optional(f.ResourceType), ResourceID: optional(f.ResourceID),
 		Action: optional(f.Action), UserID: optional(f.UserID),
+		ExcludeResourceType: optionalList(f.ExcludeResourceType), ExcludeResourceID: optionalList(f.ExcludeResourceID),
+		ExcludeAction: optionalList(f.ExcludeAction), ExcludeUserID: optionalList(f.ExcludeUserID),
 		StartDate: optional(moment(f.Start)), EndDate: optional(moment(f.End)),
 	}
 }

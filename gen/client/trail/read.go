@@ -19,6 +19,19 @@ type Filter struct {
 	UserID       string
 	Start        time.Time // createdAt is this moment or later
 	End          time.Time // createdAt is this moment or earlier
+
+	// What has one of these values is left out: up to 10 of each, 2,048 bytes in all.
+	ExcludeResourceType []string
+	ExcludeResourceID   []string
+	ExcludeAction       []string
+	ExcludeUserID       []string
+}
+
+func optionalList(values []string) *[]string {
+	if len(values) == 0 {
+		return nil
+	}
+	return &values
 }
 
 // Page is a part of a list.
@@ -49,6 +62,8 @@ func (c *Client) List(ctx context.Context, f Filter, p Page) (AuditLogList, erro
 		return client.NewListAuditLogsRequest(c.base, &client.ListAuditLogsParams{
 			Page: optional(p.Number), PerPage: optional(p.Size), Cursor: optional(p.Cursor),
 			ResourceType: optional(f.ResourceType), ResourceID: optional(f.ResourceID), Action: optional(f.Action), UserID: optional(f.UserID),
+			ExcludeResourceType: optionalList(f.ExcludeResourceType), ExcludeResourceID: optionalList(f.ExcludeResourceID),
+			ExcludeAction: optionalList(f.ExcludeAction), ExcludeUserID: optionalList(f.ExcludeUserID),
 			StartDate: optional(moment(f.Start)), EndDate: optional(moment(f.End)),
 		})
 	})

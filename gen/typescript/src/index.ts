@@ -134,7 +134,7 @@ export interface Client {
   streamAuditLogs(query?: ExportQuery, options?: CallOptions): Promise<ExportStream>;
 
   /** One connection to the tail, event by event. A stream that ends without `end` was cut; go on with the last `id`. */
-  tailAuditLogs(query?: TailQuery, options?: CallOptions & { lastEventId?: number }): AsyncGenerator<TailEvent, void, undefined>;
+  tailAuditLogs(query?: TailQuery, options?: CallOptions & { lastEventId?: number | undefined }): AsyncGenerator<TailEvent, void, undefined>;
 
   /** Every entry that matches, newest first, by cursor: entries recorded meanwhile neither shift nor repeat any. */
   walkAuditLogs(query?: Omit<ListQuery, "page">, options?: CallOptions): AsyncGenerator<AuditLog, void, undefined>;
