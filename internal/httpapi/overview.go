@@ -63,9 +63,9 @@ func columnOf(field *api.AuditLogField) audit.Column {
 		return audit.ByResourceID
 	case api.AuditLogFieldUserID:
 		return audit.ByUserID
-	default:
-		return audit.ByAction
+	case api.AuditLogFieldAction:
 	}
+	return audit.ByAction
 }
 
 type histogramAnswer struct{ audit.Histogram }

@@ -178,7 +178,9 @@ const answers = `	for _, g := range grown {
 
 var breakages = []breakage{
 	{
-		"acknowledges before the commit", []string{"lost", "read your write"}, "kill-service",
+		"acknowledges before the commit",
+		[]string{"lost", "read your write"},
+		"kill-service",
 		[]patch{
 			{"internal/postgres/commit.go", answers, ""},
 			{"internal/postgres/commit.go", "	if len(write.reads) == 0 {\n", answers + "	if len(write.reads) == 0 {\n"},
@@ -187,7 +189,9 @@ var breakages = []breakage{
 		},
 	},
 	{
-		"positions from a sequence", []string{"dense"}, "kill-backend",
+		"positions from a sequence",
+		[]string{"dense"},
+		"kill-backend",
 		[]patch{
 			{"internal/postgres/growth.go", "audit.Row{Position: g.tree.Size(),", "audit.Row{Position: nextval(g.organization, g.tree.Size()),"},
 			{"internal/postgres/growth.go", "import (\n", "import (\n	\"sync\"\n"},
@@ -208,18 +212,24 @@ func nextval(organization string, least int64) int64 {
 		},
 	},
 	{
-		"ids that aren't unique", []string{"once"}, "parallel-retries",
+		"ids that aren't unique",
+		[]string{"once"},
+		"parallel-retries",
 		[]patch{
 			{"internal/postgres/growth.go", "range known {", "range known[:0] {"},
 			{"gen/db/batch.go", "SELECT $1::text, unnest($2::text[]), unnest($3::bigint[])\n`", "SELECT $1::text, unnest($2::text[]), unnest($3::bigint[]) ON CONFLICT DO NOTHING\n`"},
 		},
 	},
 	{
-		"an id that takes a second content", []string{"an id took a second content", "content"}, "parallel-retries",
+		"an id that takes a second content",
+		[]string{"an id took a second content", "content"},
+		"parallel-retries",
 		[]patch{{"internal/postgres/growth.go", "if !e.SameAs(stored) {", "if false && !e.SameAs(stored) {"}},
 	},
 	{
-		"an export that ends cleanly on an error", []string{"export"}, "cut-steps",
+		"an export that ends cleanly on an error",
+		[]string{"export"},
+		"cut-steps",
 		[]patch{
 			{"internal/httpapi/export.go", "		if err != nil {\n			return err\n		}\n		rows, buffer", "		if err != nil {\n			break\n		}\n		rows, buffer"},
 			{"internal/audit/export.go", "chunkEntries = 1024", "chunkEntries = 16"}, // so that faults often fall into one

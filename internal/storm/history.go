@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -17,7 +18,6 @@ type history struct {
 	mu      sync.Mutex
 	entries map[key]*told
 	round   map[key]bool // first sent in this round
-
 }
 
 // key is an entry's.
@@ -234,7 +234,7 @@ type half struct {
 
 func (h *half) Read(p []byte) (int, error) {
 	n, err := h.Reader.Read(p)
-	if err == io.EOF && h.err != nil { //nolint:errorlint // bytes.Reader returns it bare
+	if errors.Is(err, io.EOF) && h.err != nil {
 		err = h.err
 	}
 	return n, err

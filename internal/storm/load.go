@@ -25,7 +25,6 @@ type load struct {
 	hasty    map[string][2]*trail.Client // that give up after 10 ms
 	mu       sync.Mutex
 	findings []string
-	acked    int
 }
 
 func newLoad(r *rig) (*load, error) {

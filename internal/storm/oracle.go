@@ -578,8 +578,7 @@ func (o *oracle) totals(ask func(string, any) error, i *instance, random *rand.R
 
 func (r *row) matches(filter map[string]string) bool {
 	for name, want := range filter {
-		switch name {
-		case "start_date":
+		if name == "start_date" {
 			if from, err := audit.ParseTime(want); err != nil || r.createdAt.Before(from) {
 				return false
 			}

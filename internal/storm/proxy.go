@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -65,7 +66,7 @@ func newProxy(target func() string) (*proxy, error) {
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
 func (p *proxy) close() {
-	p.listener.Close()
+	_ = p.listener.Close()
 	p.cut()
 }
 
@@ -101,7 +102,7 @@ func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -131,7 +132,7 @@ func (p *proxy) accept() {
 func (p *proxy) serve(client net.Conn) {
 	server, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(context.Background(), "tcp", p.target())
 	if err != nil {
-		client.Close()
+		_ = client.Close()
 		return
 	}
 	p.mu.Lock()
@@ -150,8 +151,8 @@ func (p *proxy) serve(client net.Conn) {
 // copy sends messages on, and ends the whole connection when it ends.
 func (p *proxy) copy(to, from net.Conn, toServer bool) {
 	reader := bufio.NewReaderSize(from, 64<<10)
-	defer to.Close()
-	defer from.Close()
+	defer func() { _ = to.Close() }()
+	defer func() { _ = from.Close() }()
 	for first := toServer; ; first = false {
 		m, err := readMessage(reader, first)
 		if err != nil {
@@ -201,7 +202,7 @@ func readMessage(from io.Reader, first bool) (message, error) {
 	if length < 0 || length > 1<<30 {
 		return m, io.ErrUnexpectedEOF
 	}
-	m.text = append(header, make([]byte, length)...)
+	m.text = slices.Concat(header, make([]byte, length))
 	_, err := io.ReadFull(from, m.text[len(header):])
 	return m, err
 }

@@ -79,7 +79,7 @@ func (r *results) print(to io.Writer) {
 	fmt.Fprintln(table, "fault\trounds\tacknowledged\tambiguous\tsent again\tfindings\tready after (median, longest)\ta write taken after that")
 	for _, f := range faults {
 		if t := r.Faults[f.name]; t != nil && t.Rounds+t.Findings > 0 {
-			fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s, %s\t%s, %s\n", f.name, t.Rounds, t.Acknowledged, t.Ambiguous, t.Resolved, t.Findings, quantile(t.Recovery, 0.5), quantile(t.Recovery, 1), quantile(t.Writable, 0.5), quantile(t.Writable, 1))
+			_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s, %s\t%s, %s\n", f.name, t.Rounds, t.Acknowledged, t.Ambiguous, t.Resolved, t.Findings, quantile(t.Recovery, 0.5), quantile(t.Recovery, 1), quantile(t.Writable, 0.5), quantile(t.Writable, 1))
 		}
 	}
 	_ = table.Flush() // to standard output

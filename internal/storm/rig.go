@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -260,7 +259,7 @@ func freeAddress() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().String(), nil
 }
 
@@ -357,6 +356,3 @@ func (i *instance) answersReady(ctx context.Context) bool {
 	i.notReady = strings.TrimSpace(string(body))
 	return response.StatusCode == http.StatusOK
 }
-
-// discard is where nobody reads.
-var discard = slog.New(slog.DiscardHandler)

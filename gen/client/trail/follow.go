@@ -72,7 +72,7 @@ func follow(stream io.ReadCloser, p *client.TailAuditLogsParams, yield func(Audi
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			return false, nil //nolint:nilerr // the next connection goes on behind the last whole event
+			return false, nil // the next connection goes on behind the last whole event
 		}
 		if name, value, found := strings.Cut(strings.TrimSuffix(line, "\n"), ": "); found {
 			fields[name] = value
