@@ -374,7 +374,7 @@ func (g *guide) runSnippets(t *testing.T) {
 		case "javascript":
 			run = func(file string) *exec.Cmd { return exec.CommandContext(t.Context(), "node", file) }
 		case "go":
-			run = func(file string) *exec.Cmd { return goRun(t, file) }
+			run = func(file string) *exec.Cmd { return goRun(t, file, g.dir) }
 		default:
 			continue
 		}
@@ -444,14 +444,14 @@ func TestGosOwnPackagesCheckAProof(t *testing.T) {
 	if err := os.WriteFile(file, []byte(blocks[i].text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := goRun(t, file).CombinedOutput()
+	out, err := goRun(t, file, root).CombinedOutput()
 	if want := "position 11 is in the trail of 21 entries\n"; err != nil || string(out) != want {
 		t.Errorf("%v: %s, want %s", err, out, want)
 	}
 }
 
-// goRun runs a program as if it stood in this module, for its packages.
-func goRun(t *testing.T, file string) *exec.Cmd {
+// goRun runs a program in a folder as if it stood in this module, for its packages.
+func goRun(t *testing.T, file, dir string) *exec.Cmd {
 	t.Helper()
 	module, err := filepath.Abs(root)
 	if err != nil {
@@ -464,8 +464,13 @@ func goRun(t *testing.T, file string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), "go", "run", "-overlay", file+".json", "./cmd/snippet")
-	c.Dir = module
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", file+".json", "-o", file+".program", "./cmd/snippet")
+	build.Dir = module
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := exec.CommandContext(t.Context(), file+".program")
+	c.Dir = dir
 	return c
 }
 
