@@ -1,4 +1,4 @@
-import { type Client, createClient, type ExportStream, ProblemError } from "@ocore/audit";
+import { type AdminListQuery, type AuditLogFacetList, type AuditLogHistogram, type Client, createClient, type ExportQuery, type ExportStream, ProblemError } from "@ocore/audit";
 import { type Entry, entryOf } from "./entry.js";
 import { type Json, member, NotJson, read, text } from "./json.js";
 import type { Field, FilterQuery } from "./state.js";
@@ -18,19 +18,6 @@ export interface AdminPage {
   readonly total: number;
 }
 
-export interface Histogram {
-  readonly start: string | undefined;
-  readonly end: string | undefined;
-  readonly items: readonly { readonly start: string; readonly count: number }[];
-  readonly total: number;
-}
-
-export interface Facets {
-  readonly items: readonly { readonly value: string; readonly count: number }[];
-  readonly of: number;
-  readonly exact: boolean;
-}
-
 const numberAt = (json: Json, name: string) => Number(text(member(json, name)) ?? NaN);
 const itemsAt = (json: Json, name: string): readonly Json[] => {
   const items = member(json, name);
@@ -38,12 +25,12 @@ const itemsAt = (json: Json, name: string): readonly Json[] => {
   return items.items;
 };
 
-type Query = Record<string, unknown>;
-type Untyped = (path: string, init: object) => Promise<{ data?: unknown; response: Response }>;
+/** Bytes to values that keep their digits. */
+const readBytes = ({ data }: { data?: ArrayBuffer }): Json => read(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data));
 
 /**
- * The service, seen by one token. It reads by the generated client, but as text: numbers keep
- * their digits, and proofs their bytes.
+ * The service, seen by one token, by way of the generated client. Whatever holds entries is
+ * read as bytes: numbers keep their digits, and proofs are of these very bytes.
  */
 export class Api {
   readonly client: Client;
@@ -54,76 +41,51 @@ export class Api {
     this.client = createClient({ baseUrl: this.baseUrl, token, ...(organization && { organization }) });
   }
 
-  private async bytes(path: string, query: Query, signal: AbortSignal): Promise<Uint8Array> {
-    const { data } = await (this.client.http.GET as Untyped)(path, { params: { query }, parseAs: "arrayBuffer", signal, cache: "no-store" });
-    return new Uint8Array(data as ArrayBuffer);
-  }
-
-  private async json(path: string, query: Query, signal: AbortSignal): Promise<Json> {
-    return read(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await this.bytes(path, query, signal)));
-  }
-
   async list(query: FilterQuery, page: number, perPage: number, signal: AbortSignal): Promise<Page> {
-    const json = await this.json("/audit-logs", { ...query, page, per_page: perPage }, signal);
+    const json = readBytes(await this.client.http.GET("/audit-logs", { params: { query: { ...query, page, per_page: perPage } }, parseAs: "arrayBuffer", signal }));
     return { json, entries: itemsAt(json, "items").map(entryOf), total: numberAt(json, "total"), page: numberAt(json, "page"), perPage: numberAt(json, "perPage") };
   }
 
   async entry(id: string, signal: AbortSignal): Promise<Entry> {
-    return entryOf(await this.json(`/audit-logs/entries/${encodeURIComponent(id)}`, {}, signal));
+    return entryOf(readBytes(await this.client.http.GET("/audit-logs/entries/{id}", { params: { path: { id } }, parseAs: "arrayBuffer", signal })));
   }
 
-  /** The bytes as they came, since that is what is proved. */
-  proof(id: string, signal: AbortSignal): Promise<Uint8Array> {
-    return this.bytes(`/audit-logs/entries/${encodeURIComponent(id)}/proof`, {}, signal);
+  async proof(id: string, signal: AbortSignal): Promise<Uint8Array> {
+    const { data } = await this.client.http.GET("/audit-logs/entries/{id}/proof", { params: { path: { id } }, parseAs: "arrayBuffer", signal });
+    return new Uint8Array(data!);
   }
 
   /** The lines of the verifier keys. */
   async keys(signal: AbortSignal): Promise<string[]> {
-    return itemsAt(await this.json("/audit-logs/keys", {}, signal), "items").map((item) => text(member(item, "key")) ?? "");
+    return (await this.client.listAuditLogKeys({ signal })).items.map(({ key }) => key);
   }
 
-  async histogram(query: FilterQuery, buckets: number, signal: AbortSignal): Promise<Histogram> {
-    const json = await this.json("/audit-logs/histogram", { ...query, buckets }, signal);
-    return {
-      start: text(member(json, "start")),
-      end: text(member(json, "end")),
-      items: itemsAt(json, "items").map((item) => ({ start: text(member(item, "start")) ?? "", count: numberAt(item, "count") })),
-      total: numberAt(json, "total"),
-    };
+  histogram(query: FilterQuery, buckets: number, signal: AbortSignal): Promise<AuditLogHistogram> {
+    return this.client.getAuditLogHistogram({ ...query, buckets }, { signal });
   }
 
-  async facets(query: FilterQuery, field: Field, signal: AbortSignal): Promise<Facets> {
-    const json = await this.json("/audit-logs/facets", { ...query, field }, signal);
-    return {
-      items: itemsAt(json, "items").map((item) => ({ value: text(member(item, "value")) ?? "", count: numberAt(item, "count") })),
-      of: numberAt(json, "of"),
-      exact: text(member(json, "exact")) === "true",
-    };
+  facets(query: FilterQuery, field: Field, signal: AbortSignal): Promise<AuditLogFacetList> {
+    return this.client.listAuditLogFacets({ ...query, field }, { signal });
   }
 
   async values(field: Field, prefix: string, signal: AbortSignal): Promise<string[]> {
-    const json = await this.json("/audit-logs/values", { field, ...(prefix && { prefix }) }, signal);
-    return itemsAt(json, "items").map((item) => text(item) ?? "");
+    return (await this.client.listAuditLogValues({ field, ...(prefix && { prefix }) }, { signal })).items;
   }
 
-  async admin(query: Query, signal: AbortSignal): Promise<AdminPage> {
-    const json = await this.json("/admin/audit-logs", query, signal);
+  async admin(query: AdminListQuery, signal: AbortSignal): Promise<AdminPage> {
+    const json = readBytes(await this.client.http.GET("/admin/audit-logs", { params: { query }, parseAs: "arrayBuffer", signal }));
     return { logs: itemsAt(json, "logs"), total: numberAt(json, "total") };
   }
 
-  export(query: Query, signal: AbortSignal): Promise<ExportStream> {
-    return this.client.streamAuditLogs(query as never, { signal });
+  export(query: ExportQuery, signal: AbortSignal): Promise<ExportStream> {
+    return this.client.streamAuditLogs(query, { signal });
   }
 
-  async tail(query: Query, lastId: string | undefined, signal: AbortSignal): Promise<AsyncIterable<ServerEvent>> {
-    const { data } = await (this.client.http.GET as Untyped)("/audit-logs/tail", {
-      params: { query },
-      headers: lastId === undefined ? {} : { "Last-Event-ID": lastId },
-      parseAs: "stream",
-      signal,
-      cache: "no-store",
-    });
-    return parseEvents(texts(data as ReadableStream<Uint8Array>));
+  /** One connection to the live trail, from behind an event's id. The client's own tail would read numbers as doubles. */
+  async tail(query: FilterQuery, lastId: string | undefined, signal: AbortSignal): Promise<AsyncIterable<ServerEvent>> {
+    const header = lastId === undefined ? {} : { "Last-Event-ID": Number(lastId) };
+    const { data } = await this.client.http.GET("/audit-logs/tail", { params: { query, header }, parseAs: "stream", signal });
+    return parseEvents(texts(data!));
   }
 }
 

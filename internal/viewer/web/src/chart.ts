@@ -1,7 +1,7 @@
 import { html, LitElement, nothing, type PropertyValues } from "lit";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Histogram } from "./api.js";
+import type { AuditLogHistogram } from "@ocore/audit";
 import { count } from "./part.js";
 import { wall, type Zone, zoneName } from "./time.js";
 
@@ -12,7 +12,7 @@ import { wall, type Zone, zoneName } from "./time.js";
 export class TimeChart extends LitElement {
   static override properties = { histogram: { attribute: false }, zone: { attribute: false }, theme: { attribute: false } };
 
-  declare histogram: Histogram;
+  declare histogram: AuditLogHistogram;
   declare zone: Zone;
   declare theme: string;
   private plot: uPlot | undefined;

@@ -1,6 +1,7 @@
 import { html, nothing, type PropertyValues } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import { type Api, type Facets, type Histogram, type Page } from "./api.js";
+import type { AuditLogFacetList, AuditLogHistogram } from "@ocore/audit";
+import type { Api, Page } from "./api.js";
 import { diff } from "./diff.js";
 import { actorOf, type Entry, sentence } from "./entry.js";
 import { pretty } from "./json.js";
@@ -46,8 +47,8 @@ export class TrailView extends Part {
   /** From when relative times are counted: the same for all parts of what is shown. */
   private now = Date.now();
   private list = new Load<Page>(this, "the entries");
-  private histogram = new Load<Histogram>(this, "the activity");
-  private facets = new Load<Facets>(this, "the counts");
+  private histogram = new Load<AuditLogHistogram>(this, "the activity");
+  private facets = new Load<AuditLogFacetList>(this, "the counts");
   private shownFilter = "";
   private completing: AbortController | undefined;
 
@@ -366,7 +367,7 @@ export class TrailView extends Part {
         </select></label>
       ${this.facets.notice}
       ${done
-        ? html`<p class="quiet">${facets.exact ? `Of all ${count(facets.of)} that match.` : `Of the newest ${count(facets.of)} that match, not of all.`}</p>
+        ? html`<p class="quiet">${facets.exact ? `Of all ${count(facets.of)} that match.` : `Of the newest ${count(facets.of)} that match, not of all.`}${facets.distinct > facets.items.length ? ` The ${facets.items.length} commonest of ${count(facets.distinct)} values.` : ""}</p>
             <ul>${facets.items.map((item) => html`<li>${value(this.facetField, item.value)}<meter min="0" max=${most} value=${item.count} aria-label="${item.count} of ${facets.of}"></meter><span>${count(item.count)}</span></li>`)}</ul>`
         : nothing}
     </details>`;
