@@ -46,9 +46,12 @@ batcher: ## Let 64 clients record for a minute, and look for what is lost, doubl
 storm: build ## Break processes, connections and disks for minutes, and add to docs/storm.md (ARGS="-faults cut-commit -rounds 20 -seed 7")
 	$(GO) run ./internal/storm -resume -v $(ARGS)
 
+# The others, whose connections hang until their time-outs, take half a minute a round: make storm has them.
+STORM_SHORT := kill-service,kill-postgres,kill-backend,restart-immediate,restart-fast,cut-commit,cut-steps,parallel-retries,slow,pool-exhausted,drain,second-signal,pause,clock-back,migrate,kill-workers
+
 .PHONY: storm-short
-storm-short: build ## One round of every fault, and what the oracle catches
-	$(GO) run ./internal/storm -rounds 1 -v
+storm-short: build ## One round of every fault that heals in seconds
+	$(GO) run ./internal/storm -rounds 1 -v -faults $(STORM_SHORT)
 
 .PHONY: bench
 bench: ## Measure everything on ten million entries and publish it (ARGS="--rows list,export")
@@ -118,6 +121,10 @@ swagger-ui: ## Vendor Swagger UI in the version that this file names
 .PHONY: browser
 browser: build $(NODE_TOOLS) ## Try /docs and /ui in a real browser: calls, accessibility, no strangers
 	internal/contract/with-service --demo -- node internal/docs/browser/check.mjs
+	LOOKS='light 1280,dark 380' internal/contract/with-service --demo -- node internal/viewer/browser/check.mjs
+
+.PHONY: browser-all
+browser-all: build $(NODE_TOOLS) ## Try /ui at every width, light and dark
 	internal/contract/with-service --demo -- node internal/viewer/browser/check.mjs
 
 VIEWER       := internal/viewer/web

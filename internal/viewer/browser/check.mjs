@@ -1,5 +1,6 @@
 // Holds the page at /ui/ in a real browser against what is promised of it. Run it by
-// `make browser`; ONLY=part of a step's name runs those alone.
+// `make browser`; ONLY=part of a step's name runs those alone, and
+// LOOKS='light 1280,dark 380' at those looks alone.
 //
 // Each step is a function that throws, or whose page notes faults; all steps run, so that
 // one run tells everything. Screenshots of each state are left in screenshots/: look at
@@ -16,6 +17,7 @@ assert(host && TOKEN, 'OCORE_AUDIT_URL or TOKEN is missing: run this by `make br
 const screenshots = new URL('screenshots/', import.meta.url).pathname
 await mkdir(screenshots, { recursive: true })
 const looks = ['light', 'dark'].flatMap(colorScheme => [1280, 380].map(width => ({ colorScheme, width })))
+  .filter(look => !process.env.LOOKS || process.env.LOOKS.split(',').includes(`${look.colorScheme} ${look.width}`))
 const nameOf = ({ colorScheme = 'light', width = 1280 }) => `${colorScheme}-${width}`
 
 const call = async (path, { token = TOKEN, method = 'GET', body, headers } = {}) => {
