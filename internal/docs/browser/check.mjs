@@ -15,6 +15,7 @@ assert(host && token, 'OCORE_AUDIT_URL or TOKEN is missing: run this by `make br
 const screenshots = new URL('screenshots/', import.meta.url).pathname
 await mkdir(screenshots, { recursive: true })
 const looks = ['light', 'dark'].flatMap(colorScheme => [1280, 380].map(width => ({ colorScheme, width })))
+  .filter(look => !process.env.LOOKS || process.env.LOOKS.split(',').includes(`${look.colorScheme} ${look.width}`))
 const nameOf = ({ colorScheme, width }) => `${colorScheme}-${width}`
 
 const spec = await (await fetch(`${host}/openapi.json`)).json()
@@ -130,7 +131,7 @@ proxy.close()
 await step('the keyboard reaches everything and is seen', `${host}/docs`, {}, async page => {
   await rendered(page)
   const seen = []
-  for (let stop = 0; stop < 40; stop++) {
+  for (let stop = 0; stop < 80; stop++) {
     await page.keyboard.press('Tab')
     const focus = await page.evaluate(() => {
       const element = document.activeElement
