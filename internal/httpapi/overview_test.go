@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -51,7 +52,8 @@ func randomQuery(random *rand.Rand, begun time.Time, withDates bool) (url.Values
 		"resource_id":   func() string { return fmt.Sprint("r/", random.IntN(200)) },
 		"user_id":       func() string { return fmt.Sprintf("user %02d+é", random.IntN(10)) },
 	}
-	for column, value := range sample {
+	for _, column := range slices.Sorted(maps.Keys(sample)) { // a map's own order would undo the seed
+		value := sample[column]
 		if random.IntN(6) == 0 {
 			query.Set(column, value())
 			args = append(args, query.Get(column))
@@ -131,11 +133,12 @@ func TestExclusionsOverHTTP(t *testing.T) {
 	if p := list(t, s, ada, "/audit-logs/resource/server/r%2F1?exclude_user_id=user+00%2B%C3%A9"); p.Total != total || total == 0 {
 		t.Errorf("a resource's history: %d, counted %d", p.Total, total)
 	}
+	list(t, s, ada, "/audit-logs/export?exclude_action=action.1") // the newest record, as the next look wants it
 	if got := get(t, s, grace, "/admin/audit-logs?action=audit_log.exported&exclude_action=x&limit=1").body; !strings.Contains(got, `"exclude_`) || !strings.Contains(got, `["`) {
 		t.Errorf("the record of an export: %s", got)
 	}
-	for query, want := range map[string]int64{"search=r": 60, "search=r&exclude_action=audit_log.exported": 0, "exclude_action=audit_log.exported": 0, "exclude_action=x": 60, "search=exclude_user&exclude_action=x": -1} {
-		if p := list(t, s, grace, "/admin/audit-logs?"+query); want >= 0 && p.Total != want || want < 0 && (p.Total == 0 || p.Total >= 60) {
+	for query, want := range map[string]int64{"search=r": 61, "search=r&exclude_action=audit_log.exported": 0, "exclude_action=audit_log.exported": 0, "exclude_action=x": 61, "search=exclude_user&exclude_action=x": -1} {
+		if p := list(t, s, grace, "/admin/audit-logs?"+query); want >= 0 && p.Total != want || want < 0 && (p.Total == 0 || p.Total >= 61) {
 			t.Errorf("the admin trail by %s: %d", query, p.Total)
 		}
 	}
