@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"regexp"
 	"slices"
@@ -16,7 +18,10 @@ import (
 
 	"ocore.dev/audit/docs"
 	"ocore.dev/audit/internal/audit"
+	reference "ocore.dev/audit/internal/docs"
+	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/testkit"
+	"ocore.dev/audit/internal/viewer"
 )
 
 // call is a request as a page shows it, with the answer that follows, if one does.
@@ -125,6 +130,25 @@ func TestThePagesStandBesideTheOperations(t *testing.T) {
 			a := send(t, s, nobody, method, path, "")
 			if a.problem(t, http.StatusMethodNotAllowed); a.header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("%s %s: Allow %q", method, path, a.header.Get("Allow"))
+			}
+		}
+	}
+}
+
+func TestTheBareAddressLeadsToThePages(t *testing.T) {
+	t.Parallel()
+	for want, viewer := range map[string]func(http.Handler) http.Handler{"docs": nil, "ui/": viewer.Handler} {
+		handler, err := httpapi.New(httpapi.Options{
+			Service: audit.NewService(&brittle{}), Authenticator: trusting{}, Docs: reference.Handler, Viewer: viewer, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for method, status := range map[string]int{http.MethodGet: http.StatusFound, http.MethodHead: http.StatusFound, http.MethodPost: http.StatusMethodNotAllowed} {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/", nil))
+			if w.Code != status || status == http.StatusFound && w.Header().Get("Location") != want {
+				t.Errorf("%s /: %d to %q, want %d to %q", method, w.Code, w.Header().Get("Location"), status, want)
 			}
 		}
 	}

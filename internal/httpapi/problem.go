@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,7 +117,10 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == statusGone {
 		leave(w)
 	}
-	body, _ := json.Marshal(p) // strings and numbers alone
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // it says <token>, and nosniff keeps it from being read as HTML
+	_ = encoder.Encode(p)        // strings and numbers alone
 	header := w.Header()
 	header.Set("Content-Type", "application/problem+json")
 	switch p.Status {
@@ -126,7 +130,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("Retry-After", "1")
 	}
 	w.WriteHeader(p.Status)
-	w.Write(body)
+	w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
 }
 
 // leave cuts the connection instead of answering. A caller that seems to have gone may only

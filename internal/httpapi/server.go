@@ -75,6 +75,7 @@ func New(o Options) (http.Handler, error) {
 		"/openapi.yaml":     serveBytes("application/yaml", documentYAML),
 		"/openapi-3.1.yaml": serveBytes("application/yaml", document31YAML),
 		"/openapi.json":     serveBytes("application/json", document.json),
+		"/{$}":              start(o.Viewer != nil),
 	} {
 		routes.HandleFunc("GET "+at, show)
 		routes.HandleFunc(at, refuseMethod)
@@ -109,7 +110,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 func keepPaths(routes, operations http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		clean := path.Clean(r.URL.Path)
-		if _, under := withoutBase(r); under || clean != r.URL.Path && clean+"/" != r.URL.Path {
+		if _, under := withoutBase(r); under || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
 			operations.ServeHTTP(w, r)
 			return
 		}
@@ -130,6 +131,20 @@ func refusePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeProblem(w, r, errNoSuchPath)
+}
+
+// start leads whoever opens the bare address to the page for people, or to the reference
+// where there is none. Relative: only the caller's side knows the prefix that a proxy puts
+// before our paths. Not for ever: another build may have the page.
+func start(hasViewer bool) http.HandlerFunc {
+	at := "docs"
+	if hasViewer {
+		at = "ui/"
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", at)
+		w.WriteHeader(http.StatusFound)
+	}
 }
 
 func ready(check func(context.Context) error) http.HandlerFunc {
