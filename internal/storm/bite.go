@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,54 @@ import (
 // broken on purpose, in a copy of its source.
 func bite(ctx context.Context, o options) error {
 	o.load = max(o.load, time.Second)
-	return errors.Join(biteRows(ctx, o), biteBuilds(ctx, o))
+	var found bites
+	var missed []error
+	if strings.Contains("rows", o.of) {
+		missed = append(missed, found.rows(ctx, o))
+	}
+	missed = append(missed, found.builds(ctx, o))
+	all, err := readResults(o)
+	if err != nil {
+		return errors.Join(append(missed, err)...)
+	}
+	for _, f := range found {
+		all.Bites = append(slices.DeleteFunc(all.Bites, func(b bitten) bool { return b.What == f.What }), f)
+	}
+	if o.resume {
+		missed = append(missed, all.write(o))
+	}
+	return errors.Join(missed...)
+}
+
+// bites are what was broken, and the checks that found it.
+type bites []bitten
+
+type bitten struct {
+	What   string   `json:"what"`
+	Checks []string `json:"checks"`
+	Rounds int      `json:"rounds,omitempty"` // until a broken build was caught
+}
+
+// checks are the names that findings begin with.
+var checks = []string{
+	"lost", "invented", "once", "content", "order", "dense", "time", "root", "tiles", "checkpoints", "published", "verify",
+	"totals", "pages", "singles", "walk", "export", "read your write", "refused", "signing",
+}
+
+// note holds that what was broken was found by one of some checks, at least.
+func (b *bites) note(what string, rounds int, found error, by ...string) error {
+	bite := bitten{What: what, Rounds: rounds}
+	for _, check := range checks {
+		if found != nil && strings.Contains("\n"+found.Error(), "\n"+check+": ") {
+			bite.Checks = append(bite.Checks, check)
+		}
+	}
+	if !slices.ContainsFunc(by, func(check string) bool { return slices.Contains(bite.Checks, check) }) {
+		return fmt.Errorf("%s is not found by %s, which says %w", what, strings.Join(by, " or "), found)
+	}
+	*b = append(*b, bite)
+	fmt.Printf("%-48s found by %s\n", what, strings.Join(bite.Checks, ", "))
+	return nil
 }
 
 // tampering is a change of the first trail, $1, and the check that has to find it.
@@ -100,8 +148,8 @@ func (l liar) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// biteRows loads a trail, and then changes it, one thing after the other.
-func biteRows(ctx context.Context, o options) (err error) {
+// rows loads a trail, and then changes it, one thing after the other.
+func (b *bites) rows(ctx context.Context, o options) (err error) {
 	r, err := newRig(ctx, o, false)
 	if err != nil {
 		return err
@@ -132,31 +180,20 @@ func biteRows(ctx context.Context, o options) (err error) {
 		if err := r.sql(ctx, strings.ReplaceAll(t.statement, "$1", "'"+r.trails[0]+"'")); err != nil {
 			return err
 		}
-		missed = append(missed, bitten(t.what, r.judge(ctx, random, r.trails[0]), t.check))
+		missed = append(missed, b.note(t.what, 0, r.judge(ctx, random, r.trails[0]), t.check))
 		if err := r.sql(ctx, restore...); err != nil {
 			return err
 		}
 	}
 	for _, l := range lies {
 		r.asked = &http.Client{Transport: liar{l}}
-		missed = append(missed, bitten(l.what, r.judge(ctx, random, r.trails[0]), l.check))
+		missed = append(missed, b.note(l.what, 0, r.judge(ctx, random, r.trails[0]), l.check))
 		r.asked = nil
 	}
 	if err := r.judge(ctx, random, r.trails...); err != nil {
 		missed = append(missed, fmt.Errorf("there are findings after everything was put back: %w", err))
 	}
 	return errors.Join(missed...)
-}
-
-// bitten holds that one of the checks found something.
-func bitten(what string, found error, checks ...string) error {
-	for _, check := range checks {
-		if found != nil && strings.Contains("\n"+found.Error(), check+":") {
-			fmt.Printf("%-44s found by %s\n", what, check)
-			return nil
-		}
-	}
-	return fmt.Errorf("%s is not found by %s, which says %w", what, strings.Join(checks, " or "), found)
 }
 
 // breakage is a service that is broken on purpose.
@@ -178,7 +215,7 @@ const answers = `	for _, g := range grown {
 
 var breakages = []breakage{
 	{
-		"acknowledges before the commit",
+		"acknowledging before the commit",
 		[]string{"lost", "read your write"},
 		"kill-service",
 		[]patch{
@@ -222,9 +259,9 @@ func nextval(organization string, least int64) int64 {
 	},
 	{
 		"an id that takes a second content",
-		[]string{"an id took a second content", "content"},
+		[]string{"content"},
 		"parallel-retries",
-		[]patch{{"internal/postgres/growth.go", "if !e.SameAs(stored) {", "if false && !e.SameAs(stored) {"}},
+		[]patch{{"internal/postgres/growth.go", "if !e.SameAs(stored.Row) {", "if false && !e.SameAs(stored.Row) {"}},
 	},
 	{
 		"an export that ends cleanly on an error",
@@ -237,16 +274,19 @@ func nextval(organization string, least int64) int64 {
 	},
 }
 
-// biteBuilds runs each broken service until it is caught.
-func biteBuilds(ctx context.Context, o options) error {
+// builds runs each broken service until it is caught.
+func (b *bites) builds(ctx context.Context, o options) error {
 	var missed []error
-	for _, b := range breakages {
-		found, err := b.run(ctx, o)
-		if err != nil {
-			missed = append(missed, fmt.Errorf("%s: %w", b.what, err))
+	for _, broken := range breakages {
+		if !strings.Contains(broken.what, o.of) {
 			continue
 		}
-		missed = append(missed, bitten("a service with "+b.what, found, b.checks...))
+		rounds, found, err := broken.run(ctx, o)
+		if err != nil {
+			missed = append(missed, fmt.Errorf("%s: %w", broken.what, err))
+			continue
+		}
+		missed = append(missed, b.note("a service: "+broken.what, rounds, found, broken.checks...))
 	}
 	return errors.Join(missed...)
 }
@@ -254,31 +294,31 @@ func biteBuilds(ctx context.Context, o options) error {
 // enough rounds must catch a broken service.
 const enough = 12
 
-func (b breakage) run(ctx context.Context, o options) (found, failed error) {
+func (b breakage) run(ctx context.Context, o options) (rounds int, found, failed error) {
 	dir, err := os.MkdirTemp("", "ocore-audit-broken-")
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer os.RemoveAll(dir)
 	if o.binary, err = b.build(ctx, dir); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	r, err := newRig(ctx, o, false)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer func() { failed = errors.Join(failed, r.close(true)) }()
 	r.beginTrails()
 	faults, err := choose(b.fault)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	for n := range uint64(enough) {
-		if _, found := r.round(ctx, faults[0], rand.New(rand.NewPCG(o.seed, n))); found != nil {
-			return found, nil
+	for n := range enough {
+		if _, found := r.round(ctx, faults[0], rand.New(rand.NewPCG(o.seed, uint64(n)))); found != nil {
+			return n + 1, found, nil
 		}
 	}
-	return nil, nil
+	return enough, nil, nil
 }
 
 // build patches a copy of the source and builds it.

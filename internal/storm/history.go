@@ -109,7 +109,7 @@ func (h *history) acknowledge(items []item, receipts []receipt) (findings []stri
 		case t.receipt == nil:
 			t.receipt = &got
 		case t.receipt.position != got.position || t.receipt.createdAt != got.createdAt:
-			findings = append(findings, "receipts of "+i.key.id+" in "+i.key.organization+" contradict each other")
+			findings = append(findings, "lost: receipts of "+i.key.id+" in "+i.key.organization+" contradict each other")
 		}
 	}
 	return findings
@@ -189,7 +189,7 @@ func (r *recorder) note(items []item, status int, answer []byte, batch bool) {
 	case status == http.StatusCreated:
 		receipts, ok := readReceipts(answer, batch)
 		if !ok || len(receipts) != len(items) {
-			r.found("a 201 that can't be read: " + string(answer))
+			r.found("lost: a 201 that can't be read: " + string(answer))
 			return
 		}
 		for _, finding := range r.history.acknowledge(items, receipts) {

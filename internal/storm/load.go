@@ -20,15 +20,17 @@ import (
 
 // load is the clients of one round.
 type load struct {
-	rig      *rig
-	clients  map[string][2]*trail.Client // by organization, one for each instance
-	hasty    map[string][2]*trail.Client // that give up after 10 ms
-	mu       sync.Mutex
-	findings []string
+	rig       *rig
+	clients   map[string][2]*trail.Client // by organization, one for each instance
+	hasty     map[string][2]*trail.Client // that give up after 10 ms
+	tokens    map[string]string
+	positions map[string]int64 // by organization: of the entry that was recorded after healing
+	mu        sync.Mutex
+	findings  []string
 }
 
 func newLoad(r *rig) (*load, error) {
-	l := &load{rig: r, clients: map[string][2]*trail.Client{}, hasty: map[string][2]*trail.Client{}}
+	l := &load{rig: r, clients: map[string][2]*trail.Client{}, hasty: map[string][2]*trail.Client{}, tokens: map[string]string{}, positions: map[string]int64{}}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	for _, organization := range append([]string{audit.AdminOrganization}, r.trails...) {
 		belongs := organization
@@ -50,7 +52,7 @@ func newLoad(r *rig) (*load, error) {
 				return nil, err
 			}
 		}
-		l.clients[organization], l.hasty[organization] = patient, hasty
+		l.clients[organization], l.hasty[organization], l.tokens[organization] = patient, hasty, token
 	}
 	return l, nil
 }
@@ -93,6 +95,9 @@ func (l *load) run(ctx context.Context, seed uint64) {
 		all.Go(func() { l.walk(ctx, organization, reader) })
 		exporter := random()
 		all.Go(func() { l.export(ctx, organization, exporter) })
+	}
+	for organization := range l.clients {
+		all.Go(func() { l.watch(ctx, organization) })
 	}
 	administrator := random()
 	all.Go(func() { l.administer(ctx, administrator) })
@@ -170,7 +175,7 @@ func (w *writer) took(position int64) {
 func (w *writer) pause(err error) {
 	var p *trail.Problem
 	if errors.As(err, &p) && p.Status >= 400 && p.Status < 500 && p.Status != http.StatusTooManyRequests {
-		w.load.find("a good entry was refused: " + err.Error())
+		w.load.find("refused: a good entry: " + err.Error())
 	}
 	time.Sleep(time.Duration(5+w.random.IntN(30)) * time.Millisecond)
 }
@@ -195,7 +200,7 @@ func (w *writer) contradict(ctx context.Context, c *trail.Client) {
 	e := w.own[w.random.IntN(len(w.own))]
 	e.UserName += " or somebody else"
 	if _, err := c.Record(ctx, e); err == nil {
-		w.load.find("an id took a second content: " + w.organization + "/" + e.ID)
+		w.load.find("content: an id took a second one: " + w.organization + "/" + e.ID)
 	}
 }
 
@@ -204,7 +209,7 @@ func (w *writer) blunder(ctx context.Context, c *trail.Client) {
 	e := newEntry(w.random)
 	e.Action = ""
 	if _, err := c.Record(ctx, e); err == nil {
-		w.load.find("an entry without an action was taken: " + e.ID)
+		w.load.find("invented: an entry without an action was taken: " + e.ID)
 	}
 }
 
@@ -359,7 +364,7 @@ func (l *load) again(ctx context.Context, c *trail.Client, k key, e trail.Entry)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	l.find(fmt.Sprintf("%s/%s had no answer, and can't be sent again after healing: %v", k.organization, k.id, err))
+	l.find(fmt.Sprintf("refused: %s/%s had no answer, and can't be sent again after healing: %v", k.organization, k.id, err))
 }
 
 // entryFrom is the entry whose request had these members.

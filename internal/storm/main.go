@@ -48,11 +48,14 @@ type options struct {
 	load    time.Duration
 	limit   time.Duration
 	bite    bool
+	of      string
 	verbose bool
+
+	verifier string // the binary that verifies trails: the service's own, unless that is broken on purpose
 }
 
-// of is how many rounds a fault has.
-func (o options) of(f fault) int {
+// roundsOf is how many rounds a fault has.
+func (o options) roundsOf(f fault) int {
 	if o.rounds == 0 {
 		return f.planned
 	}
@@ -72,10 +75,12 @@ func run(ctx context.Context, arguments []string) error {
 	f.DurationVar(&o.load, "load", 800*time.Millisecond, "how long a round's load goes on")
 	f.DurationVar(&o.limit, "for", 3*time.Minute, "no round begins later than this")
 	f.BoolVar(&o.bite, "bite", false, "show instead that every check of the oracle catches what it is for")
+	f.StringVar(&o.of, "of", "", "with -bite: only broken services with this in their names, or rows")
 	f.BoolVar(&o.verbose, "v", false, "print a line for every round")
 	if err := f.Parse(arguments); err != nil {
 		return err
 	}
+	o.verifier = o.binary
 	if o.bite {
 		return bite(ctx, o)
 	}
@@ -115,7 +120,7 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 	for n, more := 0, true; more; n++ {
 		more = false
 		for i, f := range faults {
-			if done := all.of(f.name).Rounds; n >= o.of(f) || o.resume && done >= o.of(f) {
+			if done := all.of(f.name).Rounds; n >= o.roundsOf(f) || o.resume && done >= o.roundsOf(f) {
 				continue
 			}
 			more = true
@@ -148,8 +153,9 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 			}
 			all.of(f.name).add(told)
 			if o.verbose {
-				fmt.Printf("%-18s %5d acknowledged %4d ambiguous %3d resolved, ready after %s, writable after %s; oracle %s\n", f.name,
-					told.acknowledged, told.ambiguous, told.resolved, told.recovery.Round(time.Millisecond), told.writable.Round(time.Millisecond), told.oracle.Round(time.Millisecond))
+				fmt.Printf("%-18s %5d acknowledged %4d ambiguous %3d resolved, ready after %s, writable %s, signing %s; oracle %s, of it verify %s\n", f.name,
+					told.acknowledged, told.ambiguous, told.resolved, told.recovery.Round(time.Millisecond), told.writable.Round(time.Millisecond),
+					told.signing.Round(time.Millisecond), told.oracle.Round(time.Millisecond), told.verify.Round(time.Millisecond))
 			}
 		}
 	}

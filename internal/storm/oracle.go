@@ -29,6 +29,7 @@ type oracle struct {
 	rig          *rig
 	organization string
 	findings     []error
+	found        map[string]int // by check
 
 	rows        []row
 	positions   map[string]int64 // by id, from entry_ids
@@ -75,8 +76,13 @@ func (r *rig) judge(ctx context.Context, random *rand.Rand, organizations ...str
 		o.stored()
 		o.order()
 		o.tree()
-		o.signatures()
-		if err := o.answers(ctx, random); err != nil {
+		keys, err := r.keys.Keys(organization)
+		if err != nil {
+			return err
+		}
+		o.signatures(keys)
+		seen := o.published(keys)
+		if err := errors.Join(o.answers(ctx, keys, seen, random), o.verify(ctx, random)); err != nil {
 			o.findings = append(o.findings, fmt.Errorf("the oracle can't ask about %s: %w", organization, err))
 		}
 		all = append(all, o.findings...)
@@ -85,7 +91,10 @@ func (r *rig) judge(ctx context.Context, random *rand.Rand, organizations ...str
 }
 
 func (o *oracle) find(check, format string, arguments ...any) {
-	if len(o.findings) < 20 {
+	if o.found == nil {
+		o.found = map[string]int{}
+	}
+	if o.found[check]++; o.found[check] <= 5 {
 		o.findings = append(o.findings, fmt.Errorf("%s: %s: %s", check, o.organization, fmt.Sprintf(format, arguments...)))
 	}
 }
@@ -413,12 +422,7 @@ func (o *oracle) checkTiles() {
 }
 
 // signatures holds everything that was ever signed against the entries and against each other.
-func (o *oracle) signatures() {
-	keys, err := o.rig.keys.Keys(o.organization)
-	if err != nil {
-		o.find("checkpoints", "%s", err)
-		return
-	}
+func (o *oracle) signatures(keys proof.Keys) {
 	notes := map[string]bool{}
 	for n, c := range o.checkpoints {
 		notes[c.note] = true
@@ -467,7 +471,7 @@ func (o *oracle) consistent(from, to checkpointRow) {
 func (o *oracle) readKept() error {
 	var failed []error
 	for _, i := range o.rig.instances {
-		note, err := proof.KeptFolder(o.rig.file(fmt.Sprintf("checkpoints-%d", i.number))).Newest(o.organization)
+		note, err := i.kept(o.organization)
 		o.kept, failed = append(o.kept, note), append(failed, err)
 	}
 	return errors.Join(failed...)
@@ -482,7 +486,7 @@ type page struct {
 }
 
 // answers asks every instance.
-func (o *oracle) answers(ctx context.Context, random *rand.Rand) error {
+func (o *oracle) answers(ctx context.Context, keys proof.Keys, seen []shown, random *rand.Rand) error {
 	belongs := o.organization
 	if belongs == audit.AdminOrganization {
 		belongs = o.rig.trails[0]
@@ -503,7 +507,7 @@ func (o *oracle) answers(ctx context.Context, random *rand.Rand) error {
 			}
 			continue
 		}
-		if err := errors.Join(o.totals(ask, i, random), o.pages(ask, i), o.singles(ask, i, random)); err != nil {
+		if err := errors.Join(o.totals(ask, i, random), o.pages(ask, i), o.singles(ask, i, random), o.consistencies(ask, i, keys, seen, random)); err != nil {
 			return err
 		}
 	}

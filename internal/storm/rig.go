@@ -40,6 +40,7 @@ var own = postgres.Own{
 type rig struct {
 	dir       string
 	binary    string
+	verifier  string // the binary that verifies, which no bite breaks
 	load      time.Duration
 	small     bool // the cluster is on a disk of its own, that can be filled
 	secret    []byte
@@ -47,7 +48,9 @@ type rig struct {
 	server    *embedded.Server
 	instances []*instance
 	history   *history
-	trails    []string // that are written now
+	witness   witness
+	verifying time.Duration // what the verifier took in this round
+	trails    []string      // that are written now
 	begun     int
 	asked     *http.Client // by which the oracle asks; nil for the default one
 	mu        sync.Mutex   // of server
@@ -58,7 +61,7 @@ func newRig(ctx context.Context, o options, small bool) (_ *rig, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{dir: dir, binary: o.binary, load: o.load, small: small, secret: make([]byte, 32)}
+	r := &rig{dir: dir, binary: o.binary, verifier: o.verifier, load: o.load, small: small, secret: make([]byte, 32)}
 	rand.Read(r.secret)
 	defer func() {
 		if err != nil {
@@ -280,7 +283,7 @@ func (i *instance) start() error {
 	defer log.Close()
 	cmd := exec.CommandContext(context.Background(), i.rig.binary, "serve", "--listen", i.address, "--log-level", "warn",
 		"--auth-secret-file", i.rig.file("secret"), "--auth-issuer", issuer, "--signing-key-file", i.rig.file("signing.key"),
-		"--trail-origins", origins, "--checkpoint-dir", i.rig.file(fmt.Sprintf("checkpoints-%d", i.number)))
+		"--trail-origins", origins, "--checkpoint-dir", i.checkpointDir())
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+i.through(own.Serving, own.ServingPassword), "WORKER_DATABASE_URL="+i.through(own.Worker, own.WorkerPassword))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

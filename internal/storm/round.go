@@ -17,8 +17,12 @@ import (
 // outcome is what one round did.
 type outcome struct {
 	acknowledged, ambiguous, resolved int
-	hits                              int // messages cut, swallowed or held
-	recovery, writable, oracle        time.Duration
+	hits                              int           // messages cut, swallowed or held
+	recovery                          time.Duration // until every instance is ready
+	writable                          time.Duration // from then until each trail takes entries at each instance
+	signing                           time.Duration // from then until each instance shows them signed
+	checkpoints                       int           // that were seen
+	oracle, verify                    time.Duration // what the oracle took, and the verifier of that
 }
 
 // round is load, the fault in its midst, healing, and the oracle.
@@ -28,7 +32,7 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	if err != nil {
 		return told, err
 	}
-	before := r.history.counts()
+	before, seen := r.history.counts(), r.witness.count()
 	for _, i := range r.instances {
 		i.proxy.hit()
 	}
@@ -56,6 +60,12 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	if failed == nil {
 		told.writable, failed = l.awaitWritable(ctx, random)
 	}
+	if failed == nil {
+		var unsigned error
+		if told.signing, unsigned = l.awaitSigned(ctx); unsigned != nil {
+			l.find(unsigned.Error())
+		}
+	}
 	time.Sleep(max(r.load/5, r.load-time.Since(begun)))
 	stop()
 	running.Wait()
@@ -68,8 +78,10 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	}
 	told.acknowledged = r.history.counts() - before
 	asked := time.Now()
+	r.verifying = 0
 	found := errors.Join(l.found(), r.judge(ctx, random, append([]string{audit.AdminOrganization}, r.trails...)...))
-	told.oracle = time.Since(asked)
+	told.oracle, told.verify = time.Since(asked), r.verifying
+	told.checkpoints = r.witness.count() - seen
 	if found == nil && told.acknowledged == 0 {
 		found = errors.New("nothing was acknowledged: the round shows nothing")
 	}
@@ -130,8 +142,9 @@ func (l *load) awaitWritable(ctx context.Context, random *rand.Rand) (time.Durat
 		for n, c := range l.clients[organization] {
 			e := newEntry(random)
 			for {
-				_, err := c.Record(ctx, e)
+				stored, err := c.Record(ctx, e)
 				if err == nil {
+					l.positions[organization] = stored.Position
 					break
 				}
 				if time.Since(begun) > maxUnwritable || ctx.Err() != nil {
@@ -142,4 +155,29 @@ func (l *load) awaitWritable(ctx context.Context, random *rand.Rand) (time.Durat
 		}
 	}
 	return time.Since(begun), errors.Join(failed...)
+}
+
+// maxUnsigned is how long an entry may be without a signature, once entries are taken.
+const maxUnsigned = 20 * time.Second
+
+// awaitSigned asks each instance for a checkpoint of what awaitWritable recorded, and returns
+// how long it took until all had one.
+func (l *load) awaitSigned(ctx context.Context) (time.Duration, error) {
+	begun := time.Now()
+	for _, organization := range l.rig.trails {
+		for _, i := range l.rig.instances {
+			for {
+				note, err := i.checkpoint(ctx, organization, l.tokens[organization])
+				if err == nil && sizeOf(note) > l.positions[organization] {
+					break
+				}
+				if time.Since(begun) > maxUnsigned || ctx.Err() != nil {
+					return 0, fmt.Errorf("signing: instance %d has no checkpoint of %s with position %d, %s after that was recorded: %w",
+						i.number, organization, l.positions[organization], maxUnsigned, err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	}
+	return time.Since(begun), nil
 }
