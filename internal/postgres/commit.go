@@ -21,7 +21,19 @@ import (
 // commitTimeout bounds a transaction, whatever its callers' patience: past it they are
 // told that the outcome is unknown. It is also how long a trail waits for an answer of
 // PostgreSQL that was lost on the way while the connection stayed: nothing else notices that.
-const commitTimeout = 10 * time.Second
+// A large group has a second more for each commitRate bytes.
+const (
+	commitTimeout = 5 * time.Second
+	commitRate    = 4 << 20
+)
+
+func timeoutOf(requests []*request) time.Duration {
+	bytes := int64(0)
+	for _, r := range requests {
+		bytes += weigh(r.submission)
+	}
+	return commitTimeout + time.Duration(bytes)*time.Second/commitRate
+}
 
 // maxTries bounds how often a group is tried against passing faults such as a lost
 // connection or a deadlock with another instance. Trying again is safe: the ids are
@@ -125,7 +137,7 @@ func (c *committer) transaction(requests []*request) (failed error) {
 			failed = fmt.Errorf("%w: panic: %v\n%s", errTrail, broken, debug.Stack())
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeoutOf(requests))
 	defer cancel()
 	grown := growths(requests)
 	err := c.heads.ensure(ctx, c.pool, grown)
@@ -133,9 +145,6 @@ func (c *committer) transaction(requests []*request) (failed error) {
 		err = fmt.Errorf("make heads: %w", err)
 	} else {
 		err = c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return extend(ctx, conn, grown) })
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		c.pool.Reset() // what swallowed one connection's answer swallowed others', which would take as long each
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		c.heads.forget(grown) // the database was restored under us

@@ -29,8 +29,12 @@ type headLook struct {
 	done chan struct{}
 }
 
-// headPatience bounds a shared look, whatever the patience of those who wait.
-const headPatience = 30 * time.Second
+// headPatience bounds how long a shared look waits for a connection, whatever the patience of
+// those who wait for it, and headTimeout the look: everybody who reads waits behind one.
+const (
+	headPatience = 30 * time.Second
+	headTimeout  = 5 * time.Second
+)
 
 func newHeadReader(pool *pgxpool.Pool) *headReader {
 	return &headReader{pool: pool, next: map[string]*headLook{}}
@@ -81,14 +85,21 @@ func (h *headReader) together(looks map[string]*headLook) {
 				failed = fmt.Errorf("panic: %v\n%s", broken, debug.Stack())
 			}
 		}()
-		ctx, cancel := context.WithTimeout(context.Background(), headPatience)
+		waiting, stop := context.WithTimeout(context.Background(), headPatience)
+		defer stop()
+		conn, err := h.pool.Acquire(waiting)
+		if err != nil {
+			return translate("read a head", err)
+		}
+		defer conn.Release()
+		ctx, cancel := context.WithTimeout(context.Background(), headTimeout)
 		defer cancel()
 		var p pipeline
 		for organization := range looks {
 			p.in(ctx, organization)
 			sizes[organization] = readSize(ctx, &p, organization)
 		}
-		return translate("read a head", p.run(ctx, h.pool))
+		return translate("read a head", p.run(ctx, conn))
 	}()
 	for organization, look := range looks {
 		if look.err = err; err == nil {

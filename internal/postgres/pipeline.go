@@ -3,9 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"ocore.dev/audit/gen/db"
 )
@@ -56,8 +58,18 @@ func (p *pipeline) control(statement string) {
 	})
 }
 
-// run sends what was gathered and reads every result; it returns the first error.
+// runTimeout is beyond what the time-out of statements lets pass: an answer that takes longer
+// was lost on its way.
+const runTimeout = 40 * time.Second
+
+// run sends what was gathered and reads every result; it returns the first error. What a pool
+// runs ends after runTimeout; a transaction has the bound of whoever began it.
 func (p *pipeline) run(ctx context.Context, to sender) error {
+	if _, alone := to.(*pgxpool.Pool); alone {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, runTimeout)
+		defer cancel()
+	}
 	p.results = to.SendBatch(ctx, &p.batch)
 	var failed error
 	for _, read := range p.reads {

@@ -109,6 +109,8 @@ func (s *Store) CheckServing(ctx context.Context) error { return fitToServe.chec
 func (w *Worker) CheckWorking(ctx context.Context) error { return fitToWork.check(ctx, w.pool) }
 
 func (f fitness) check(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
 	rows, err := pool.Query(ctx, unfit, f.writes, f.other, f.policies)
 	if err != nil {
 		return translate("check the login of "+f.variable, err)

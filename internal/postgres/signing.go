@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,8 +11,15 @@ import (
 	"ocore.dev/audit/internal/merkle"
 )
 
+// signTimeout bounds the look for trails to sign, and each signature. Both take milliseconds:
+// a signer that waits for longer waits for an answer that was lost on its way, and keeps
+// every other signer from the trail.
+const signTimeout = 5 * time.Second
+
 // Unsigned lists the trails that have grown since they were signed.
 func (w *Worker) Unsigned(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*signTimeout)
+	defer cancel()
 	organizations, err := queries.TrailsToSign(ctx, w.pool)
 	return organizations, translate("look for trails to sign", err)
 }
@@ -24,13 +32,15 @@ func (w *Worker) Sign(
 	ctx context.Context, organization string,
 	decide func(head audit.Head, newest audit.Checkpoint, tree merkle.Reader) (audit.Checkpoint, error),
 ) error {
+	ctx, cancel := context.WithTimeout(ctx, signTimeout)
+	defer cancel()
 	var undecided error // not the database's fault
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		head, newest, err := lockSigning(ctx, tx, organization)
 		if err != nil {
 			return err
 		}
-		next, err := decide(head, newest, readTree(tx, organization, head.Size))
+		next, err := decide(head, newest, within(ctx, readTree(tx, organization, head.Size)))
 		if err != nil {
 			undecided = err
 			return err
@@ -53,6 +63,16 @@ func (w *Worker) Sign(
 		return undecided
 	}
 	return translate("sign "+organization, err)
+}
+
+// within gives a reader the bound of ctx, beside that of each call.
+func within(ctx context.Context, read merkle.Reader) merkle.Reader {
+	end, _ := ctx.Deadline()
+	return func(ctx context.Context, spans []merkle.Span) ([][]byte, error) {
+		ctx, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
+		return read(ctx, spans)
+	}
 }
 
 func lockSigning(ctx context.Context, tx pgx.Tx, organization string) (audit.Head, audit.Checkpoint, error) {

@@ -25,6 +25,8 @@ type Options struct {
 	StatementTimeout time.Duration // of any one statement; default 30 s
 	Log              *slog.Logger
 	Metrics          *metrics.Metrics // nil: nobody counts
+
+	patience time.Duration // half of it for a lock, a third of it idle while holding one; default StatementTimeout
 }
 
 // Store is an [audit.Store]. Reads and writes have pools of their own, so that neither
@@ -46,7 +48,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{blocks: newBlocks(), counts: newCounts(), postings: newKeptPostings()}
 	appending := o
-	appending.StatementTimeout = min(o.StatementTimeout, commitTimeout)
+	appending.StatementTimeout = min(o.StatementTimeout, commitTimeout+maxWaitingBytes/commitRate*time.Second)
+	appending.patience = min(o.StatementTimeout, 2*commitTimeout)
 	for _, p := range []struct {
 		name        string
 		options     Options
@@ -93,6 +96,9 @@ func (o Options) withDefaults() Options {
 	if o.StatementTimeout == 0 {
 		o.StatementTimeout = 30 * time.Second
 	}
+	if o.patience == 0 {
+		o.patience = o.StatementTimeout
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -105,7 +111,15 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 		return nil, err
 	}
 	config.MaxConns = connections
-	return pgxpool.NewWithConfig(ctx, config)
+	config.PingTimeout = pingTimeout
+	var pool *pgxpool.Pool
+	config.BeforeClose = func(conn *pgx.Conn) {
+		if silent(conn) {
+			pool.Reset() // what swallowed one connection's answer swallowed others', which would take as long each
+		}
+	}
+	pool, err = pgxpool.NewWithConfig(ctx, config)
+	return pool, err
 }
 
 // config is what every connection of ours is made with.
@@ -123,7 +137,7 @@ func (o Options) config(name string) (*pgxpool.Config, error) {
 	config.ConnConfig.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 	}
-	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	reach(config.ConnConfig)
 	parameters := config.ConnConfig.RuntimeParams
 	parameters["application_name"] = name
 	fixNames(parameters)
@@ -135,10 +149,14 @@ func (o Options) config(name string) (*pgxpool.Config, error) {
 	parameters["plan_cache_mode"] = "force_generic_plan"
 	parameters["jit"] = "off" // would compile for longer than any of them runs
 	parameters["statement_timeout"] = milliseconds(o.StatementTimeout)
-	parameters["lock_timeout"] = milliseconds(o.StatementTimeout / 2)
+	parameters["lock_timeout"] = milliseconds(o.patience / 2)
 	// An instance that stands still, or whose connection was lost without a word, gives up its
 	// locks before others give up waiting for them.
-	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.StatementTimeout / 3)
+	parameters["idle_in_transaction_session_timeout"] = milliseconds(o.patience / 3)
+	// The same where PostgreSQL is in the midst of statements of one round trip, for which it has
+	// no time-out: a host that has gone is noticed by what it doesn't acknowledge.
+	parameters["tcp_keepalives_idle"], parameters["tcp_keepalives_interval"], parameters["tcp_keepalives_count"] = "5", "2", "3"
+	parameters["tcp_user_timeout"] = milliseconds(lostAfter)
 	return config, nil
 }
 

@@ -75,7 +75,9 @@ func (w *Worker) Run(ctx context.Context) {
 
 // Build builds every range that is complete, and returns how many it built.
 func (w *Worker) Build(ctx context.Context) (ranges int, err error) {
-	trails, err := queries.TrailsToPost(ctx, w.pool)
+	looking, stop := context.WithTimeout(ctx, runTimeout)
+	defer stop()
+	trails, err := queries.TrailsToPost(looking, w.pool)
 	if err != nil {
 		return 0, translate("look for ranges to build", err)
 	}
@@ -102,9 +104,15 @@ func (w *Worker) Build(ctx context.Context) (ranges int, err error) {
 // rangesPerTransaction bounds what a fault undoes.
 const rangesPerTransaction = 16
 
+// buildTimeout bounds one transaction, so that an answer that was lost on its way doesn't end
+// the work for ever.
+const buildTimeout = 5 * time.Minute
+
 // buildSome builds up to so many ranges of a trail in one transaction; none while another
 // worker is at that trail.
 func (w *Worker) buildSome(ctx context.Context, organization string) (built int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
+	defer cancel()
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		b := &builder{tx: tx, organization: organization, postFrom: w.postFrom}
 		from, to, err := b.lock(ctx)

@@ -25,7 +25,7 @@ func bite(ctx context.Context, o options) error {
 	o.load = max(o.load, time.Second)
 	var found bites
 	var missed []error
-	if strings.Contains("rows", o.of) {
+	if o.of == "" || o.of == "rows" {
 		missed = append(missed, found.rows(ctx, o))
 	}
 	missed = append(missed, found.builds(ctx, o))
