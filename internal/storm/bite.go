@@ -196,11 +196,12 @@ func (b *bites) rows(ctx context.Context, o options) (err error) {
 	return errors.Join(missed...)
 }
 
-// breakage is a service that is broken on purpose.
+// breakage is a service, or a client package, that is broken on purpose.
 type breakage struct {
 	what    string
 	checks  []string
 	fault   string
+	client  bool // what is broken is the client package, in applications that emit
 	patches []patch
 }
 
@@ -215,9 +216,9 @@ const answers = `	for _, g := range grown {
 
 var breakages = []breakage{
 	{
-		"acknowledging before the commit",
+		"a service that acknowledges before the commit",
 		[]string{"lost", "read your write"},
-		"kill-service",
+		"kill-service", false,
 		[]patch{
 			{"internal/postgres/commit.go", answers, ""},
 			{"internal/postgres/commit.go", "	if len(write.reads) == 0 {\n", answers + "	if len(write.reads) == 0 {\n"},
@@ -226,9 +227,9 @@ var breakages = []breakage{
 		},
 	},
 	{
-		"positions from a sequence",
+		"a service that takes positions from a sequence",
 		[]string{"dense"},
-		"kill-backend",
+		"kill-backend", false,
 		[]patch{
 			{"internal/postgres/growth.go", "audit.Row{Position: g.tree.Size(),", "audit.Row{Position: nextval(g.organization, g.tree.Size()),"},
 			{"internal/postgres/growth.go", "import (\n", "import (\n	\"sync\"\n"},
@@ -249,28 +250,42 @@ func nextval(organization string, least int64) int64 {
 		},
 	},
 	{
-		"ids that aren't unique",
+		"a service whose ids aren't unique",
 		[]string{"once"},
-		"parallel-retries",
+		"parallel-retries", false,
 		[]patch{
 			{"internal/postgres/growth.go", "range known {", "range known[:0] {"},
 			{"gen/db/batch.go", "SELECT $1::text, unnest($2::text[]), unnest($3::bigint[])\n`", "SELECT $1::text, unnest($2::text[]), unnest($3::bigint[]) ON CONFLICT DO NOTHING\n`"},
 		},
 	},
 	{
-		"an id that takes a second content",
+		"a service in which an id takes a second content",
 		[]string{"content"},
-		"parallel-retries",
+		"parallel-retries", false,
 		[]patch{{"internal/postgres/growth.go", "if !e.SameAs(stored.Row) {", "if false && !e.SameAs(stored.Row) {"}},
 	},
 	{
-		"an export that ends cleanly on an error",
+		"a service whose exports end cleanly on an error",
 		[]string{"export"},
-		"cut-steps",
+		"cut-steps", false,
 		[]patch{
 			{"internal/httpapi/export.go", "		if err != nil {\n			return err\n		}\n		rows, buffer", "		if err != nil {\n			break\n		}\n		rows, buffer"},
 			{"internal/audit/export.go", "chunkEntries = 1024", "chunkEntries = 16"}, // so that faults often fall into one
 		},
+	},
+	{
+		"a spool that takes what it has sent for stored",
+		[]string{"lost"},
+		"kill-emitter", true,
+		[]patch{{"gen/client/trail/spool.go",
+			"		if err := s.client.Deliver(ctx, entries, func(i int, p *Problem) error { return s.refuse(entries[i], p) }); err != nil {\n			return err\n		}\n",
+			"		_ = s.client.Deliver(ctx, entries, func(i int, p *Problem) error { return s.refuse(entries[i], p) })\n"}},
+	},
+	{
+		"an outbox that takes what it has sent for stored",
+		[]string{"lost"},
+		"kill-emitter", true,
+		[]patch{{"gen/client/outbox/outbox.go", "		if err != nil {\n			return err\n		}\n		sent = len(contents)\n", "		sent = len(contents)\n"}},
 	},
 }
 
@@ -286,7 +301,7 @@ func (b *bites) builds(ctx context.Context, o options) error {
 			missed = append(missed, fmt.Errorf("%s: %w", broken.what, err))
 			continue
 		}
-		missed = append(missed, b.note("a service: "+broken.what, rounds, found, broken.checks...))
+		missed = append(missed, b.note(broken.what, rounds, found, broken.checks...))
 	}
 	return errors.Join(missed...)
 }
@@ -300,7 +315,11 @@ func (b breakage) run(ctx context.Context, o options) (rounds int, found, failed
 		return 0, nil, err
 	}
 	defer os.RemoveAll(dir)
-	if o.binary, err = b.build(ctx, dir); err != nil {
+	into, program := &o.binary, "./cmd/ocore-audit"
+	if b.client {
+		into, program = &o.emitter, "./internal/storm"
+	}
+	if *into, err = b.build(ctx, dir, program); err != nil {
 		return 0, nil, err
 	}
 	r, err := newRig(ctx, o, false)
@@ -322,7 +341,7 @@ func (b breakage) run(ctx context.Context, o options) (rounds int, found, failed
 }
 
 // build patches a copy of the source and builds it.
-func (b breakage) build(ctx context.Context, dir string) (string, error) {
+func (b breakage) build(ctx context.Context, dir, program string) (string, error) {
 	source := filepath.Join(dir, "source")
 	for _, part := range []string{"cmd", "docs", "gen", "internal", "sql", "go.mod", "go.sum"} {
 		if err := copyTree(part, filepath.Join(source, part)); err != nil {
@@ -342,8 +361,8 @@ func (b breakage) build(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
-	binary := filepath.Join(dir, "ocore-audit")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/ocore-audit")
+	binary := filepath.Join(dir, "broken")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, program)
 	build.Dir = source
 	if said, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w: %s", err, said)

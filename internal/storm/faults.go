@@ -22,10 +22,11 @@ type fault struct {
 	what    string // for the table
 	small   bool   // needs a disk that can be filled
 	make    func(ctx context.Context, r *rig, l *load, random *rand.Rand) error
-	reason  func() string // why it can't be made here; nil: it can
-	planned int           // rounds
-	cuts    bool          // does something to messages
-	alone   bool          // brings its own load
+	after   func(ctx context.Context, r *rig, l *load) error // what is still to be done once entries are taken again
+	reason  func() string                                    // why it can't be made here; nil: it can
+	planned int                                              // rounds
+	cuts    bool                                             // does something to messages
+	alone   bool                                             // brings its own load
 }
 
 func (f fault) skipped() string {
@@ -54,6 +55,7 @@ var faults = []fault{
 	{name: "clock-back", what: "the database's clock seems to have been a day ahead, and back: the trails' last time is tomorrow", make: clockBack, planned: 20},
 	{name: "migrate", what: "`migrate`, and a migration's lock on the entries, while serving", make: migrate, planned: 20},
 	{name: "kill-workers", what: "the connections of the signer and of the count builder end, every few milliseconds", make: killWorkers, planned: 20},
+	{name: "kill-emitter", what: "`kill -9`, again and again, of applications with a spool and an outbox, and of instances, PostgreSQL or both", make: killEmitters, after: drainEmitters, planned: 20},
 	{name: "disk-full", what: "PostgreSQL's disk is full, at times of its log too", make: fillDisk, small: true, reason: noSmallDisk, planned: 20},
 }
 

@@ -18,6 +18,7 @@ type history struct {
 	mu      sync.Mutex
 	entries map[key]*told
 	round   map[key]bool // first sent in this round
+	kept    int          // that emitters were promised
 }
 
 // key is an entry's.
@@ -27,6 +28,7 @@ type key struct{ organization, id string }
 type told struct {
 	contents map[[32]byte]*content
 	receipt  *receipt // of the first acknowledgement
+	fate     fate     // of what an emitter of its own sent
 }
 
 // content is one content that was sent under an id.
@@ -86,6 +88,24 @@ func (h *history) send(organization string, bodies []json.RawMessage) []item {
 		items = append(items, item{k, hash})
 	}
 	return items
+}
+
+// emitted notes what emitters sent, past the recorder, and what must have become of it. It
+// counts what must be stored.
+func (h *history) emitted(organization string, journal map[string]*emission) (taken int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, e := range journal {
+		members := map[string]json.RawMessage{}
+		_ = json.Unmarshal(e.content, &members) // which its reader did too
+		c := &content{members: members, sent: 1}
+		h.entries[key{organization, id}] = &told{contents: map[[32]byte]*content{sha256.Sum256(e.content): c}, fate: e.fate}
+		if e.fate == kept {
+			taken++
+		}
+	}
+	h.kept += taken
+	return taken
 }
 
 // refuse notes that a request was answered by a promise that nothing was stored.
@@ -247,7 +267,7 @@ func (h *history) contents(k key) int {
 	return len(h.entries[k].contents)
 }
 
-// counts are the entries that were acknowledged, all in all.
+// counts are the entries that were acknowledged, or kept by a spool or an outbox, all in all.
 func (h *history) counts() (acknowledged int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -256,5 +276,5 @@ func (h *history) counts() (acknowledged int) {
 			acknowledged++
 		}
 	}
-	return acknowledged
+	return acknowledged + h.kept
 }

@@ -52,6 +52,7 @@ type options struct {
 	verbose bool
 
 	verifier string // the binary that verifies trails: the service's own, unless that is broken on purpose
+	emitter  string // the binary of applications that emit: this one, unless the client package is broken on purpose
 }
 
 // roundsOf is how many rounds a fault has.
@@ -63,6 +64,9 @@ func (o options) roundsOf(f fault) int {
 }
 
 func run(ctx context.Context, arguments []string) error {
+	if len(arguments) > 0 && arguments[0] == "emit" {
+		return emit(ctx, arguments[1:])
+	}
 	var o options
 	f := flag.NewFlagSet("storm", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 0, "rounds of each fault; 0 for as many as are planned of it")
@@ -81,6 +85,10 @@ func run(ctx context.Context, arguments []string) error {
 		return err
 	}
 	o.verifier = o.binary
+	var err error
+	if o.emitter, err = os.Executable(); err != nil {
+		return err
+	}
 	if o.bite {
 		return bite(ctx, o)
 	}

@@ -214,8 +214,17 @@ func (o *oracle) stored() {
 		o.find("once", "%d ids lead to %d entries", len(o.positions), len(o.rows))
 	}
 	for k, t := range h.entries {
-		if k.organization == o.organization && t.receipt != nil {
+		if k.organization != o.organization {
+			continue
+		}
+		if t.receipt != nil {
 			o.acknowledged(k, t, byID[k.id])
+		}
+		switch r := byID[k.id]; {
+		case t.fate == kept && r == nil:
+			o.find("lost", "the id %s was taken by a spool or an outbox, and isn't stored", k.id)
+		case t.fate == never && r != nil:
+			o.find("invented", "the id %s at %d was refused by a spool, or rolled back", k.id, r.position)
 		}
 	}
 }

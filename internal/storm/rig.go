@@ -41,6 +41,8 @@ type rig struct {
 	dir       string
 	binary    string
 	verifier  string // the binary that verifies, which no bite breaks
+	emitter   string // the binary of applications that emit
+	emitting  int    // rounds of those
 	load      time.Duration
 	small     bool // the cluster is on a disk of its own, that can be filled
 	secret    []byte
@@ -61,7 +63,7 @@ func newRig(ctx context.Context, o options, small bool) (_ *rig, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{dir: dir, binary: o.binary, verifier: o.verifier, load: o.load, small: small, secret: make([]byte, 32)}
+	r := &rig{dir: dir, binary: o.binary, verifier: o.verifier, emitter: o.emitter, load: o.load, small: small, secret: make([]byte, 32)}
 	rand.Read(r.secret)
 	defer func() {
 		if err != nil {
@@ -100,6 +102,9 @@ func (r *rig) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := postgres.Provision(ctx, r.server.SuperuserURL("postgres"), r.url(own.Owner, own.OwnerPassword), own); err != nil {
+		return err
+	}
+	if err := r.prepareEmitters(ctx); err != nil {
 		return err
 	}
 	key, err := proof.NewSigningKeyFile()

@@ -66,6 +66,9 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 			l.find(unsigned.Error())
 		}
 	}
+	if failed == nil && f.after != nil {
+		failed = f.after(ctx, r, l)
+	}
 	time.Sleep(max(r.load/5, r.load-time.Since(begun)))
 	stop()
 	running.Wait()

@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"internal/importer": {"internal/audit"},
 	"internal/compare":  {"internal/audit"},
 	"internal/storm": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/embedded", "internal/merkle", "internal/postgres", "internal/proof",
+		"gen/client/outbox", "gen/client/trail", "internal/audit", "internal/auth", "internal/embedded", "internal/merkle", "internal/postgres", "internal/proof",
 	},
 	"cmd/ocore-audit": {
 		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof", "internal/viewer",
