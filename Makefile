@@ -43,15 +43,12 @@ batcher: ## Let 64 clients record for a minute, and look for what is lost, doubl
 	$(GO) test ./internal/httpapi -run TestManyClientsLoseNothing -v -count=1 -batcher 1m
 
 .PHONY: storm
-storm: build ## Break processes, connections and disks for minutes, and add to docs/storm.md (ARGS="-faults cut-commit -rounds 20 -seed 7")
+storm: build ## Break processes, connections and disks for 3 minutes, and add to docs/storm.md (ARGS="-faults cut-commit -rounds 20 -seed 7 -for 1h")
 	$(GO) run ./internal/storm -resume -v $(ARGS)
 
-# The others, whose connections hang until their time-outs, take half a minute a round: make storm has them.
-STORM_SHORT := kill-service,kill-postgres,kill-backend,restart-immediate,restart-fast,cut-commit,cut-steps,parallel-retries,slow,pool-exhausted,drain,second-signal,pause,clock-back,migrate,kill-workers
-
 .PHONY: storm-short
-storm-short: build ## One round of every fault that heals in seconds
-	$(GO) run ./internal/storm -rounds 1 -v -faults $(STORM_SHORT)
+storm-short: build ## One round of every fault, in two minutes (ARGS="-faults drain -seed 7")
+	$(GO) run ./internal/storm -rounds 1 -for 10m -v $(ARGS)
 
 .PHONY: bench
 bench: ## Measure everything on ten million entries and publish it (ARGS="--rows list,export")

@@ -277,9 +277,11 @@ func nextval(organization string, least int64) int64 {
 		"a spool that takes what it has sent for stored",
 		[]string{"lost"},
 		"kill-emitter", true,
-		[]patch{{"gen/client/trail/spool.go",
+		[]patch{{
+			"gen/client/trail/spool.go",
 			"		if err := s.client.Deliver(ctx, entries, func(i int, p *Problem) error { return s.refuse(entries[i], p) }); err != nil {\n			return err\n		}\n",
-			"		_ = s.client.Deliver(ctx, entries, func(i int, p *Problem) error { return s.refuse(entries[i], p) })\n"}},
+			"		_ = s.client.Deliver(ctx, entries, func(i int, p *Problem) error { return s.refuse(entries[i], p) })\n",
+		}},
 	},
 	{
 		"an outbox that takes what it has sent for stored",

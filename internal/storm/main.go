@@ -1,16 +1,17 @@
 // Command storm breaks processes, connections and disks under the real service, and then
 // holds everything that it was told against everything that is stored.
 //
-//	go run ./internal/storm [-rounds 100] [-seed 1] [-faults kill-service,cut-commit] [-resume]
-//	go run ./internal/storm -bite
+//	go run ./internal/storm [-rounds 100] [-seed 1] [-faults kill-service,cut-commit] [-resume] [-for 1h]
+//	go run ./internal/storm -bite [-of export] [-resume]
 //
 // A round is: load, a fault in the middle of it, healing, waiting until every instance is
-// ready, [oracle]. It stops by itself, after the rounds or -for, whichever is first; the first
+// ready, takes entries and signs them, [oracle]. It stops by itself, after the rounds or -for, whichever is first; the first
 // finding ends it, and its folder is kept. With -resume what was run is added to the results
-// of before, and the table in docs/storm.md is written anew.
+// of before, and the tables in docs/storm.md are written anew.
 //
 // To add a fault: a function in faults.go and its line in the list there. To add a check: a
-// function in oracle.go, and in bite.go what it has to catch.
+// function in oracle.go, its name in bite.go, and what it has to catch. What programs other
+// than the storm's own clients record goes through a journal ([emitter]).
 package main
 
 import (
@@ -133,8 +134,14 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 			}
 			more = true
 			seed := o.seed<<20 + uint64(all.of(f.name).Rounds)
-			if time.Since(begun) > o.limit || ctx.Err() != nil { // what was run counts
+			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if time.Since(begun) > o.limit {
+				if o.resume { // the rest another time
+					return nil
+				}
+				return fmt.Errorf("%s are over before round %d of %s", o.limit, n+1, f.name)
 			}
 			if reason := f.skipped(); reason != "" {
 				if n == 0 {

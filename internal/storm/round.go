@@ -134,7 +134,7 @@ func (r *rig) settle(ctx context.Context) error {
 }
 
 // maxUnwritable is how long a trail may take to take an entry again, once its instance is ready.
-const maxUnwritable = 30 * time.Second
+const maxUnwritable = 15 * time.Second
 
 // awaitWritable records an entry in each trail by each instance, and returns how long it took
 // until all of them were taken.
