@@ -275,8 +275,8 @@ func killEmitters(ctx context.Context, r *rig, l *load, random *rand.Rand) error
 	}
 	time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
 	failed = errors.Join(failed, r.heal(ctx))
-	for _, i := range r.instances { // what runs it starts it again
-		_ = i.ready(ctx)
+	for _, i := range r.instances {
+		failed = errors.Join(failed, i.restart())
 	}
 	time.Sleep(time.Duration(300+random.IntN(700)) * time.Millisecond)
 	close(stop)

@@ -224,6 +224,11 @@ func (r *rig) close(clean bool) error {
 // awaitReady waits until every instance says that it is ready, and returns how long that took.
 func (r *rig) awaitReady(ctx context.Context) (time.Duration, error) {
 	begun := time.Now()
+	for _, i := range r.instances { // all at once, before one is waited for
+		if err := i.restart(); err != nil {
+			return 0, err
+		}
+	}
 	for _, i := range r.instances {
 		for !i.ready(ctx) {
 			if time.Since(begun) > maxRecovery {
@@ -279,7 +284,7 @@ func (i *instance) through(login, password string) string {
 }
 
 // start starts the process; it doesn't wait until it is ready. A service that finds no
-// database when it starts ends, and is started again by [instance.keep].
+// database when it starts ends, and is started again by [instance.restart].
 func (i *instance) start() error {
 	log, err := os.OpenFile(i.rig.file(fmt.Sprintf("instance-%d.log", i.number)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -333,15 +338,22 @@ func (i *instance) gone() bool {
 	}
 }
 
-// ready asks as a load balancer does, and starts a process again that has ended, as whatever
-// runs it in production does.
+// restart starts a process again that has ended, as whatever runs it in production does.
+func (i *instance) restart() error {
+	if !i.gone() {
+		return nil
+	}
+	return i.start()
+}
+
+// ready asks as a load balancer does.
 func (i *instance) ready(ctx context.Context) bool {
 	if i.gone() {
-		if err := i.start(); err != nil {
-			i.notReady = err.Error()
-			return false
-		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // what restarts processes doesn't spin
+	}
+	if err := i.restart(); err != nil {
+		i.notReady = err.Error()
+		return false
 	}
 	return i.answersReady(ctx)
 }

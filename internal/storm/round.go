@@ -72,8 +72,9 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	time.Sleep(max(r.load/5, r.load-time.Since(begun)))
 	stop()
 	running.Wait()
-	if failed != nil {
-		return told, errors.Join(failed, l.found())
+	trails := append([]string{audit.AdminOrganization}, r.trails...)
+	if failed != nil { // what is stored may tell why
+		return told, errors.Join(failed, l.found(), r.judge(ctx, random, trails...))
 	}
 	told.ambiguous, told.resolved = l.resolve(ctx, random)
 	if err := r.settle(ctx); err != nil {
@@ -82,7 +83,7 @@ func (r *rig) round(ctx context.Context, f fault, random *rand.Rand) (outcome, e
 	told.acknowledged = r.history.counts() - before
 	asked := time.Now()
 	r.verifying = 0
-	found := errors.Join(l.found(), r.judge(ctx, random, append([]string{audit.AdminOrganization}, r.trails...)...))
+	found := errors.Join(l.found(), r.judge(ctx, random, trails...))
 	told.oracle, told.verify = time.Since(asked), r.verifying
 	told.checkpoints = r.witness.count() - seen
 	if found == nil && told.acknowledged == 0 {
