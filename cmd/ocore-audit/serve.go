@@ -212,8 +212,8 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		}
 	}
 	options.Service, options.Keys, options.Prover = trails, audit.NewKeys(store, trails), prover
-	options.Authenticator = auth.NewDoor(s.verifier, options.Keys, time.Now, s.log, nil)
-	options.Ready, options.Metrics = s.ready(store), counts
+	options.Authenticator = auth.NewDoor(s.verifier, options.Keys, time.Now, s.log)
+	options.Ready, options.Metrics, options.Tracing = s.ready(store), counts, traces
 	drain := make(chan struct{})
 	options.Drain = drain
 	handler, err := httpapi.New(options)

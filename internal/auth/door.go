@@ -30,19 +30,14 @@ type Door struct {
 
 	mu       sync.Mutex
 	recorded map[string]time.Time // revoked keys, and the hour in which their use was recorded last
-	revoked  func()
 }
 
-// NewDoor takes calls by the tokens that a verifier takes and by the keys that there are.
-// revokedUse, if not nil, is called at each use of a revoked key, for a counter. now is the
-// clock, [time.Now] but for tests.
-func NewDoor(tokens *Verifier, keys *audit.Keys, now func() time.Time, log *slog.Logger, revokedUse func()) *Door {
-	if revokedUse == nil {
-		revokedUse = func() {}
-	}
+// NewDoor takes calls by the tokens that a verifier takes and by the keys that there are. now
+// is the clock, [time.Now] but for tests.
+func NewDoor(tokens *Verifier, keys *audit.Keys, now func() time.Time, log *slog.Logger) *Door {
 	return &Door{
 		tokens: tokens, keys: keys, now: now, log: log, verified: newVerified(), looking: make(chan struct{}, lookups),
-		recorded: map[string]time.Time{}, revoked: revokedUse,
+		recorded: map[string]time.Time{},
 	}
 }
 
@@ -108,10 +103,9 @@ func (d *Door) judge(ctx context.Context, key audit.APIKey, sent string, era int
 	return principal, nil
 }
 
-// noteRevoked counts, and records once an hour. The map holds revoked keys whose secret
+// noteRevoked records the use once an hour; whoever answers counts each by its reason. The map holds revoked keys whose secret
 // somebody has, so it stays small.
 func (d *Door) noteRevoked(ctx context.Context, key audit.APIKey, now time.Time) {
-	d.revoked()
 	hour := now.Truncate(time.Hour)
 	d.mu.Lock()
 	done := d.recorded[key.ID].Equal(hour)

@@ -134,6 +134,20 @@ func TestBadKeysAndBadTokensAreAnsweredAlike(t *testing.T) {
 	if a := sendKey(t, s, key.Key, http.MethodGet, "/audit-logs", ""); a.status != http.StatusOK {
 		t.Errorf("the good one: %d", a.status)
 	}
+	// The operators learn more: each reason is counted, and a revoked key's use recorded, once.
+	for range 4 {
+		sendKey(t, s, revoked.Key, http.MethodGet, "/audit-logs", "")
+	}
+	scraped := scrape(t, s)
+	for reason, uses := range map[string]float64{"api_key_revoked": 5, "api_key_expired": 1, "api_key_secret": 1, "api_key_unknown": 2} {
+		if got := metric(t, scraped, `ocore_audit_authentication_failures_total{reason="`+reason+`"}`); got != uses {
+			t.Errorf("%s was counted %v times, not %v", reason, got, uses)
+		}
+	}
+	// Two, if the hour ended meanwhile.
+	if used := list(t, s, grace, "/admin/audit-logs?action=audit_log.revoked_key_used"); used.Total < 1 || used.Total > 2 {
+		t.Errorf("the revoked key's uses are recorded %d times", used.Total)
+	}
 	// Revoking is the same for what isn't there and what is another's.
 	eve := testkit.Member("globex")
 	theirs, nobodys := send(t, s, eve, http.MethodDelete, "/api-keys/"+key.ID, ""), send(t, s, eve, http.MethodDelete, "/api-keys/0000000000000000", "")

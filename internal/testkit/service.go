@@ -88,7 +88,7 @@ func serve(
 	s.Drain = sync.OnceFunc(func() { close(drain) })
 	options := httpapi.Options{
 		Drain:   drain,
-		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log, nil), Ready: s.Store.Ready, Docs: docs.Handler, Viewer: viewer.Handler, Log: log,
+		Service: trails, Keys: keys, Prover: prover, Authenticator: auth.NewDoor(verifier, keys, time.Now, log), Ready: s.Store.Ready, Docs: docs.Handler, Viewer: viewer.Handler, Log: log,
 		Metrics: counts,
 	}
 	for _, change := range changes {
