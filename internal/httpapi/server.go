@@ -53,14 +53,12 @@ func New(o Options) (http.Handler, error) {
 	admission := newAdmission(o.Metrics)
 	strict := api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover, cmp.Or(o.ChunkTimeout, defaultChunkTimeout), o.Drain}, []api.StrictMiddlewareFunc{admission.admit})
 	api.RegisterHandlersWithBaseURL(e, strict, BasePath)
-	operations := (&gate{
-		document: document, authenticator: o.Authenticator, admission: admission,
-		quotas: newQuotas(o.CredentialLimit, o.OrganizationLimit, o.Metrics),
-	}).wrap(e)
+	quotas := newQuotas(o.CredentialLimit, o.OrganizationLimit, o.Metrics)
+	operations := (&gate{document: document, authenticator: o.Authenticator, admission: admission, quotas: quotas}).wrap(e)
 
 	routes := http.NewServeMux()
 	routes.Handle("/", operations)
-	routes.Handle(tilesPath, &tiles{o.Service, o.Prover, o.Authenticator})
+	routes.Handle(tilesPath, &tiles{o.Service, o.Prover, o.Authenticator, quotas, admission.reads})
 	for at, pages := range map[string]func(http.Handler) http.Handler{"/docs": o.Docs, "/ui": o.Viewer} {
 		if pages == nil {
 			continue

@@ -14,8 +14,8 @@ import (
 )
 
 // tilesPath is where each trail's tree is served as c2sp.org/tlog-tiles defines it. Its paths
-// hold slashes, so they are no operations of the document; tokens, permissions and problems
-// are the same.
+// hold slashes, so they are no operations of the document; tokens, permissions, limits, turns
+// and problems are the same.
 const tilesPath = "/tlog/"
 
 // tiles serves trees to tools that make proofs of their own.
@@ -23,6 +23,8 @@ type tiles struct {
 	service       *audit.Service
 	prover        *proof.Prover // nil: nothing is signed
 	authenticator Authenticator
+	quotas        *quotas
+	lane          *lane
 }
 
 func (s *tiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,12 +51,20 @@ func (s *tiles) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c.organization = organization
+	if err := s.quotas.take(w.Header(), c); err != nil {
+		return err
+	}
 	if r.URL.RawQuery != "" {
 		return &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the paths of tiles take no parameters"}
 	}
 	if s.prover == nil {
 		return errNoSigningKey
 	}
+	c.lane = s.lane
+	if err := c.lane.enter(r.Context(), organization); err != nil {
+		return err
+	}
+	defer c.lane.leave(organization)
 	if name == "checkpoint" {
 		return s.checkpoint(w, r, organization)
 	}
@@ -62,6 +72,10 @@ func (s *tiles) serve(w http.ResponseWriter, r *http.Request) error {
 	if !whole || !known {
 		return errNoSuchPath
 	}
+	return s.tile(w, r, organization, tile)
+}
+
+func (s *tiles) tile(w http.ResponseWriter, r *http.Request, organization string, tile tilePath) error {
 	if tile.entries {
 		return s.entries(w, r, organization, tile)
 	}

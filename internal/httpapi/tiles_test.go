@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/merkle"
 	"ocore.dev/audit/internal/testkit"
 )
@@ -173,5 +175,46 @@ func TestReadingLeavesIsRecorded(t *testing.T) {
 	}
 	if a := tile(t, s, ada, "/tlog/acme/tile/entries/000"); a.status != http.StatusOK {
 		t.Errorf("who was recorded reads on: %s", a.body)
+	}
+}
+
+// Whoever reads trees stands in line with those who read pages, and counts as they do.
+func TestTilesHaveTheLimitsOfReads(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	seed(t, s, numbered(3)...)
+	tile(t, s, ada, "/tlog/acme/checkpoint")
+	held, err := testkit.Connect(t, s.Database.SuperuserURL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := held.Exec(t.Context(), "LOCK TABLE entries IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	var asking sync.WaitGroup
+	for range 12 {
+		asking.Go(func() {
+			if a := tile(t, s, ada, "/tlog/acme/tile/entries/000.p/3"); a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	running(t, s, "reads", 6) // three quarters of the turns
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	asking.Wait()
+	running(t, s, "reads", 0)
+
+	limited := testkit.ServeDatabase(t, s.Database, func(o *httpapi.Options) { o.CredentialLimit = httpapi.Limit{Rate: 0.001, Burst: 3} })
+	get(t, limited, ada, "/audit-logs")
+	for range 2 {
+		if a := tile(t, limited, ada, "/tlog/acme/checkpoint"); a.status != http.StatusOK || a.header.Get("RateLimit") == "" {
+			t.Errorf("%d %v", a.status, a.header)
+		}
+	}
+	a := tile(t, limited, ada, "/tlog/acme/tile/0/000.p/3")
+	if a.problem(t, http.StatusTooManyRequests); a.header.Get("Retry-After") == "" {
+		t.Errorf("%v", a.header)
 	}
 }
