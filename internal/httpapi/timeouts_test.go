@@ -44,8 +44,12 @@ func (ample) Rows(_ context.Context, _ string, positions []int64) ([]audit.Row, 
 // impatient is a service with time-outs that a test can wait for.
 func impatient(t *testing.T, chunk time.Duration) *testkit.Service {
 	t.Helper()
+	return impatientTo(t, chunk, slog.New(slog.DiscardHandler))
+}
+
+func impatientTo(t *testing.T, chunk time.Duration, log *slog.Logger) *testkit.Service {
+	t.Helper()
 	counts := metrics.New("test")
-	log := slog.New(slog.DiscardHandler)
 	handler, err := httpapi.New(httpapi.Options{
 		Service: audit.NewService(ample{}), Authenticator: trusting{}, Docs: docs.Handler, Log: log, Metrics: counts,
 		Ready: func(context.Context) error { return nil }, ChunkTimeout: chunk,
@@ -106,15 +110,32 @@ func TestWhoSendsTooSlowlyIsCutOff(t *testing.T) {
 	}
 }
 
-func TestABodyThatDribblesIsAProblem(t *testing.T) {
+func TestABodyThatDoesNotComeIsAProblem(t *testing.T) {
 	t.Parallel()
 	s := impatient(t, 200*time.Millisecond)
+	const head = "POST /api/audit-logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\n"
+	for name, c := range map[string]struct{ send, then string }{
+		"half a body":            {head + "Content-Length: 1000\r\n\r\n{", ""},
+		"a body by the byte":     {head + "Content-Length: 1000\r\n\r\n{", " "},
+		"half a chunk":           {head + "Transfer-Encoding: chunked\r\n\r\n10\r\n{", ""},
+		"chunks by the byte":     {head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\n \r\n"},
+		"half a compressed head": {head + "Content-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n\x1f\x8b", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bodyThatDoesNotCome(t, s, c.send, c.then)
+		})
+	}
+}
+
+func bodyThatDoesNotCome(t *testing.T, s *testkit.Service, send, then string) {
+	t.Helper()
 	conn := dial(t, s)
-	io.WriteString(conn, "POST /api/audit-logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+	io.WriteString(conn, send)
 	go func() {
-		for {
+		for then != "" {
 			time.Sleep(20 * time.Millisecond)
-			if _, err := io.WriteString(conn, " "); err != nil {
+			if _, err := io.WriteString(conn, then); err != nil {
 				return
 			}
 		}
@@ -135,10 +156,11 @@ func TestABodyThatDribblesIsAProblem(t *testing.T) {
 }
 
 // Exports last as long as each part is taken in time; then nothing of them is left, and
-// what was sent doesn't look whole.
+// what was sent doesn't look whole. The log says so, as the operator's trouble that it may be.
 func TestWhoDoesNotReadAnExportIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := impatient(t, 200*time.Millisecond)
+	var log lines
+	s := impatientTo(t, 200*time.Millisecond, slog.New(slog.NewJSONHandler(&log, nil)))
 	conn := dial(t, s)
 	io.WriteString(conn, "GET /api/audit-logs/export HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n")
 	inFlight := func() float64 { return metric(t, scrape(t, s), "ocore_audit_http_requests_in_flight") }
@@ -153,6 +175,9 @@ func TestWhoDoesNotReadAnExportIsCutOff(t *testing.T) {
 	var got bytes.Buffer
 	if n, err := io.Copy(&got, response.Body); err == nil {
 		t.Errorf("an export of %d bytes that was given up looks whole", n)
+	}
+	if line := log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, `"operation":"exportAuditLogs"`) || !strings.Contains(line, "timeout") {
+		t.Errorf("logged %s", line)
 	}
 }
 
