@@ -212,6 +212,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		}
 	}
 	options.Service, options.Keys, options.Prover = trails, audit.NewKeys(store, trails), prover
+	s.watchKeys(counts)
 	options.Authenticator = auth.NewDoor(s.verifier, options.Keys, time.Now, s.log)
 	options.Ready, options.Metrics, options.Tracing = s.ready(store), counts, traces
 	drain := make(chan struct{})
@@ -312,6 +313,17 @@ func (s *service) ready(store *postgres.Store) func(context.Context) error {
 			return err
 		}
 		return store.Ready(ctx)
+// watchKeys counts from the start where there are no keys yet.
+func (s *service) watchKeys(counts *metrics.Metrics) {
+	begun := time.Now()
+	if _, published := s.verifier.KeysFrom(); published {
+		counts.Watch("issuer_keys_age_seconds", "Time since the keys were had of the issuer that was asked least lately.", func() float64 {
+			from, _ := s.verifier.KeysFrom()
+			return time.Since(later(begun, from)).Seconds()
+		})
+	}
+}
+
 	}
 }
 

@@ -86,6 +86,13 @@ func (p *published) everKnown() bool {
 	return p.set.keys != nil
 }
 
+// from is when the keys that are there were fetched; the zero time when there are none.
+func (p *published) from() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.set.fetched
+}
+
 // renew has the keys asked for again, unless that was done just now, and waits for the
 // answer. Only so many wait: a storm of unknown keys must not hold up everything while the
 // issuer hangs.
@@ -170,11 +177,8 @@ func (p *published) complain(ctx context.Context, log *slog.Logger, failed int, 
 	if failed > 1 || !p.everKnown() {
 		level = slog.LevelError
 	}
-	p.mu.Lock()
-	fetched := p.set.fetched
-	p.mu.Unlock()
 	log.LogAttrs(ctx, level, "the issuer's keys can't be had; those from before hold on",
-		slog.Any("error", err), slog.Int("failures", failed), slog.Time("keys_from", fetched))
+		slog.Any("error", err), slog.Int("failures", failed), slog.Time("keys_from", p.from()))
 }
 
 // ask fetches the set once and, if it is good, puts it in place of the one before.

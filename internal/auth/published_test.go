@@ -569,6 +569,33 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// Operators are told how old the keys are before those end.
+func TestHowOldKeysAre(t *testing.T) {
+	t.Parallel()
+	publishing(t, text(keySet(edJWK(nil))), func(t *testing.T, p *provider, v *auth.Verifier, _ *journal) {
+		begun := time.Now()
+		if from, published := v.KeysFrom(); !published || !from.Equal(begun) {
+			t.Errorf("keys from %s, want %s", from, begun)
+		}
+		time.Sleep(time.Hour)
+		if from, _ := v.KeysFrom(); time.Since(from) > 5*time.Minute {
+			t.Errorf("keys from %s, of an issuer that answers", from)
+		}
+		p.answers(status(http.StatusServiceUnavailable))
+		time.Sleep(time.Hour)
+		if from, _ := v.KeysFrom(); time.Since(from) < 55*time.Minute {
+			t.Errorf("keys from %s, of an issuer that hasn't answered for an hour", from)
+		}
+	})
+	v, err := auth.NewVerifier([]auth.Issuer{secretIssuer()}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from, published := v.KeysFrom(); published || !from.IsZero() {
+		t.Errorf("%s, %v of keys that nobody publishes", from, published)
+	}
+}
+
 // Without a transport of the tests': TLS as it is, which this server's certificate isn't for,
 // and no header without end.
 func TestTheLineItself(t *testing.T) {

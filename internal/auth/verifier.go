@@ -89,6 +89,21 @@ func (v *Verifier) Ready() error {
 	return nil
 }
 
+// KeysFrom is when the keys were had of the issuer that was asked least lately, the zero time
+// where there are none yet; published is false where no issuer publishes its keys.
+func (v *Verifier) KeysFrom() (oldest time.Time, published bool) {
+	for _, issuer := range v.issuers {
+		if issuer.published == nil {
+			continue
+		}
+		if from := issuer.published.from(); !published || from.Before(oldest) {
+			oldest = from
+		}
+		published = true
+	}
+	return oldest, published
+}
+
 // Ignored names the keys in key set files that verify nothing here, and why, for the log: one
 // line a key, like `issuers[0]: key "abc": use is "enc"`, or keys[2] for one without kid.
 func (v *Verifier) Ignored() []string { return slices.Clone(v.ignored) }

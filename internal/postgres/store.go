@@ -25,6 +25,7 @@ type Options struct {
 	StatementTimeout time.Duration // of any one statement; default 30 s
 	Log              *slog.Logger
 	Metrics          *metrics.Metrics // nil: nobody counts
+	Now              func() time.Time // the clock here, [time.Now] but for tests
 
 	patience time.Duration // half of it for a lock, a third of it idle while holding one; default StatementTimeout
 }
@@ -38,6 +39,7 @@ type Store struct {
 	batcher *batcher
 	heads   *headReader
 
+	clock    *clock
 	blocks   *blocks
 	counts   *counts
 	postings *keptPostings
@@ -46,7 +48,7 @@ type Store struct {
 // Open connects as the serving role. It doesn't wait for the database: see [Store.Ready].
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{blocks: newBlocks(), counts: newCounts(), postings: newKeptPostings()}
+	s := &Store{clock: newClock(o), blocks: newBlocks(), counts: newCounts(), postings: newKeptPostings()}
 	appending := o
 	appending.StatementTimeout = min(o.StatementTimeout, commitTimeout+maxWaitingBytes/commitRate*time.Second)
 	appending.patience = min(o.StatementTimeout, 2*commitTimeout)
@@ -72,6 +74,7 @@ func (s *Store) watch(m *metrics.Metrics) {
 	watchPool(m, "read", s.reads)
 	watchPool(m, "append", s.appends)
 	watchPool(m, "probe", s.probes)
+	m.Watch("clock_offset_seconds", "How far the clock here was ahead of the database's when readiness was last asked for.", s.clock.seconds)
 	m.Watch("waiting_bytes", "Estimated size of the entries that wait to be committed.", func() float64 { return float64(s.batcher.bytes.Load()) })
 	m.Watch("waiting_bytes_limit", "From here on entries that come are refused.", func() float64 { return maxWaitingBytes })
 }
@@ -98,6 +101,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.patience == 0 {
 		o.patience = o.StatementTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -166,9 +172,14 @@ const readBuffer = 64 << 10
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
-// Ready reports whether the database answers and holds this version's schema.
+// Ready reports whether the database answers and holds this version's schema. It compares the
+// clocks, too, but is ready whatever they say: tokens that are refused for it are one caller's
+// trouble, and no instance that answers is everybody's.
 func (s *Store) Ready(ctx context.Context) error {
-	return schemaCurrent(ctx, s.probes)
+	if err := schemaCurrent(ctx, s.probes); err != nil {
+		return err
+	}
+	return s.clock.compare(ctx, s.probes)
 }
 
 // Close lets appends that wait finish, then disconnects. Later appends are refused.
