@@ -111,7 +111,14 @@ func (b *lockedBuffer) String() string {
 
 func start(t *testing.T, dir string, args ...string) *instance {
 	t.Helper()
+	return startWith(t, nil, dir, args...)
+}
+
+// startWith starts a service whose environment has variables of its own.
+func startWith(t *testing.T, variables []string, dir string, args ...string) *instance {
+	t.Helper()
 	c := command(context.WithoutCancel(t.Context()), dir, append([]string{"run", "--listen", "127.0.0.1:0"}, args...)...)
+	c.Env = append(c.Env, variables...)
 	stdout, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

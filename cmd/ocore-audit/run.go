@@ -26,7 +26,9 @@ func newRun() *cobra.Command {
 is started in the data folder, from the binaries that the machine has, and is stopped at
 the end; what was recorded stays. A token and a call to paste are printed.
 
-With --database-url and --migrate-database-url those are used instead.`,
+With --database-url and --migrate-database-url those are used instead.
+
+Traces go by OTLP over HTTP where OTEL_EXPORTER_OTLP_ENDPOINT says, as with serve.`,
 		Example: "  ocore-audit run --demo\n  ocore-audit run --listen 127.0.0.1:9000 --data-dir /tmp/audit",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return flags.run(c.Context()) },

@@ -21,6 +21,7 @@ import (
 	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/proof"
+	"ocore.dev/audit/internal/tracing"
 	"ocore.dev/audit/internal/viewer"
 )
 
@@ -125,6 +126,9 @@ The signing key never goes into the database. With --checkpoint-dir the newest c
 are kept outside of it too, so that restoring an old copy is noticed. A trail that
 contradicts what was signed of it is not signed any more: the log says TAMPERING, and why.
 
+Traces go by OTLP over HTTP where OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT) says; the
+other OTEL_* variables of the OpenTelemetry specification hold too.
+
 GET /healthz says that the process lives, GET /readyz that the database answers and has
 this version's schema, and that every issuer's published keys were there once.
 SIGTERM makes /readyz say no for 2 s, then tells those who follow a trail to connect again and lets
@@ -184,7 +188,12 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	defer stopCounts()
-	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log, Metrics: counts})
+	traces, err := openTraces(ctx, s.log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	store, err := postgres.Open(ctx, postgres.Options{URL: databaseURL, Log: s.log, Metrics: counts, Tracing: traces})
 	if err != nil {
 		return usage("%s", err)
 	}
@@ -193,7 +202,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	s.signing.warn(s.log)
-	worker, err := s.worker(ctx, counts)
+	worker, err := s.worker(ctx, counts, traces)
 	if err != nil {
 		return err
 	}
@@ -203,6 +212,7 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		counts.CheckpointAge(func() time.Duration { return time.Since(later(begun, signer.Signed())) })
 		counts.Watch("checkpoints_refused", "Trails whose database contradicts what was signed.", func() float64 { return float64(signer.Refused()) })
 	}
+	s.watchKeys(counts)
 	defer work(ctx, worker, signer)()
 	defer s.keepKeys(ctx)()
 	trails := audit.NewService(store)
@@ -212,7 +222,6 @@ func (s *service) serve(ctx context.Context, databaseURL string) error {
 		}
 	}
 	options.Service, options.Keys, options.Prover = trails, audit.NewKeys(store, trails), prover
-	s.watchKeys(counts)
 	options.Authenticator = auth.NewDoor(s.verifier, options.Keys, time.Now, s.log)
 	options.Ready, options.Metrics, options.Tracing = s.ready(store), counts, traces
 	drain := make(chan struct{})
@@ -260,11 +269,11 @@ func (s *service) serveMetrics(ctx context.Context) (counts *metrics.Metrics, st
 }
 
 // worker connects as the worker's login; nil when there is none.
-func (s *service) worker(ctx context.Context, counts *metrics.Metrics) (*postgres.Worker, error) {
+func (s *service) worker(ctx context.Context, counts *metrics.Metrics, traces *tracing.Tracing) (*postgres.Worker, error) {
 	if s.workerURL == "" {
 		return nil, nil
 	}
-	worker, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: s.workerURL, Log: s.log, Metrics: counts})
+	worker, err := postgres.OpenWorker(ctx, postgres.WorkerOptions{URL: s.workerURL, Log: s.log, Metrics: counts, Tracing: traces})
 	if err != nil {
 		return nil, usage("%s", err)
 	}
@@ -304,15 +313,6 @@ func (s *service) keepKeys(ctx context.Context) (stop func()) {
 	}
 }
 
-func (s *service) ready(store *postgres.Store) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if s.draining.Load() {
-			return errors.New("draining")
-		}
-		if err := s.verifier.Ready(); err != nil {
-			return err
-		}
-		return store.Ready(ctx)
 // watchKeys counts from the start where there are no keys yet.
 func (s *service) watchKeys(counts *metrics.Metrics) {
 	begun := time.Now()
@@ -324,6 +324,15 @@ func (s *service) watchKeys(counts *metrics.Metrics) {
 	}
 }
 
+func (s *service) ready(store *postgres.Store) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if s.draining.Load() {
+			return errors.New("draining")
+		}
+		if err := s.verifier.Ready(); err != nil {
+			return err
+		}
+		return store.Ready(ctx)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"ocore.dev/audit/internal/tracing"
 )
 
 // wellKnown are the variables whose names the world has agreed on already.
@@ -73,6 +76,16 @@ func newLog(level, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewTextHandler(os.Stderr, &options)), nil
 	}
 	return nil, usage("--log-format takes text or json, not %q", format)
+}
+
+// openTraces traces if the OTEL_* variables say so. They are no flags: everything that traces
+// is told by them, and headers may hold secrets.
+func openTraces(ctx context.Context, log *slog.Logger) (*tracing.Tracing, error) {
+	traces, err := tracing.Open(ctx, os.Getenv, version, log)
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	return traces, nil
 }
 
 // logFlags are the settings of every long-running command.

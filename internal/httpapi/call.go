@@ -9,6 +9,7 @@ import (
 // call is what is known of one request besides the request itself.
 type call struct {
 	requestID    string
+	traceID      string // "" when nothing is traced
 	operation    string
 	route        string // the document's path with the base path, "" for none of it
 	framed       bool   // the answer's end can be told from a cut: HTTP/1.1 and later

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/tracing"
 )
 
 // patience is how long a request waits for its turn; one whose turn won't come by then is
@@ -48,6 +49,9 @@ func (l *lane) enter(ctx context.Context, organization string) error {
 	if w == nil {
 		return err
 	}
+	_, span := tracing.Start(ctx, "wait for a turn")
+	defer span.End()
+	span.Note("lane", l.name)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {

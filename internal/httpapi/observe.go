@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,14 +15,16 @@ import (
 
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/metrics"
+	"ocore.dev/audit/internal/tracing"
 )
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// observer gives each request its id, its log line and its place in the metrics.
+// observer gives each request its id, its log line, its span and its place in the metrics.
 type observer struct {
 	log             *requestLog
 	metrics         *metrics.Metrics
+	traces          *tracing.Tracing
 	strictTransport []string
 }
 
@@ -37,36 +41,58 @@ func (o *observer) wrap(next http.Handler) http.Handler {
 		header.Set("X-Request-Id", c.requestID)
 		secure(header, o.strictTransport)
 		recorder := &statusRecorder{ResponseWriter: w}
-		r = r.WithContext(withCall(r.Context(), c))
+		ctx, traced := o.trace(r, c)
+		r = r.WithContext(ctx)
 		defer func() {
 			c.end()
 			took := time.Since(begun)
-			end(c.routeOf(r), r.Method, recorder.status, took)
+			route := c.routeOf(r)
+			end(cmp.Or(route, "none"), r.Method, recorder.status, took)
 			o.countFailure(c)
+			traced.Answered(route, recorder.status, c.problem())
 			o.log.write(r, c, recorder.status, took)
 		}()
 		next.ServeHTTP(recorder, r)
 	})
 }
 
+// trace begins the request's span. Probes have none: they would be most of all traces.
+func (o *observer) trace(r *http.Request, c *call) (context.Context, tracing.Request) {
+	ctx := withCall(r.Context(), c)
+	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		return ctx, tracing.Request{}
+	}
+	ctx, traced := o.traces.Request(ctx, r, c.requestID)
+	c.traceID = traced.TraceID()
+	return ctx, traced
+}
+
 // routeOf is the path that the document or the service has for a request, never the one
-// that was sent.
+// that was sent; "" for none.
 func (c *call) routeOf(r *http.Request) string {
 	if c.route != "" {
 		return c.route
 	}
 	_, path, _ := strings.Cut(r.Pattern, "/") // without the method
 	if path == "" {
-		return "none"
+		return ""
 	}
 	return "/" + path
+}
+
+// problem is the last part of the type of what went wrong, "" if nothing did.
+func (c *call) problem() string {
+	if c.failure == nil {
+		return ""
+	}
+	return kindOf(c.failure).slug
 }
 
 func (o *observer) countFailure(c *call) {
 	if c.failure == nil {
 		return
 	}
-	o.metrics.Refused(kindOf(c.failure).slug)
+	o.metrics.Refused(c.problem())
 	if errors.Is(c.failure, audit.ErrOverloaded) && c.lane != nil {
 		o.metrics.Overloaded(c.lane.name)
 	}

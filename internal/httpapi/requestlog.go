@@ -61,9 +61,12 @@ func (l *requestLog) write(r *http.Request, c *call, status int, took time.Durat
 		l.metrics.NotLogged()
 		return
 	}
-	attributes := make([]slog.Attr, 0, 9)
+	attributes := make([]slog.Attr, 0, 10)
 	attributes = append(attributes, slog.String("method", shorten(r.Method)), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("request_id", c.requestID))
+	if c.traceID != "" {
+		attributes = append(attributes, slog.String("trace_id", c.traceID))
+	}
 	if c.operation != "" {
 		attributes = append(attributes, slog.String("operation", c.operation), slog.String("organization", c.organization))
 	} else {

@@ -16,6 +16,7 @@ import (
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/metrics"
 	"ocore.dev/audit/internal/proof"
+	"ocore.dev/audit/internal/tracing"
 )
 
 // Options are what the handler is made of; none may be missing but those that say so.
@@ -30,6 +31,7 @@ type Options struct {
 	Viewer        func(missing http.Handler) http.Handler // the same from /ui on; nil: there is no page
 	Log           *slog.Logger
 	Metrics       *metrics.Metrics // nil: nobody counts
+	Tracing       *tracing.Tracing // nil: nobody traces
 	ChunkTimeout  time.Duration    // of a part of an export that nobody takes; 0: 30 s
 	RefusalLines  int              // of one status that the log may hold at once; 0: 100
 
@@ -83,7 +85,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	observed := &observer{
-		log: newRequestLog(o), metrics: o.Metrics, strictTransport: strictTransport(o.StrictTransport),
+		log: newRequestLog(o), metrics: o.Metrics, traces: o.Tracing, strictTransport: strictTransport(o.StrictTransport),
 	}
 	return observed.wrap(shared), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/metrics"
+	"ocore.dev/audit/internal/tracing"
 )
 
 // commitTimeout bounds a transaction, whatever its callers' patience: past it they are
@@ -139,6 +141,8 @@ func (c *committer) transaction(requests []*request) (failed error) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), timeoutOf(requests))
 	defer cancel()
+	ctx, span := tracing.Together(ctx, "commit", callers(requests))
+	defer func() { endCommit(span, requests, failed) }()
 	grown := growths(requests)
 	err := c.heads.ensure(ctx, c.pool, grown)
 	if err != nil {
@@ -158,6 +162,29 @@ func (c *committer) transaction(requests []*request) (failed error) {
 		}
 	}
 	return nil
+}
+
+// callers are the contexts of those who wait for the commit.
+func callers(requests []*request) iter.Seq[context.Context] {
+	return func(yield func(context.Context) bool) {
+		for _, r := range requests {
+			if !yield(r.context) {
+				return
+			}
+		}
+	}
+}
+
+func endCommit(span tracing.Span, requests []*request, err error) {
+	if !span.Recorded() {
+		return
+	}
+	span.Count("requests", len(requests))
+	span.Count("entries", countEntries(requests))
+	if err != nil {
+		span.Fail(faultOf(err))
+	}
+	span.End()
 }
 
 // extend locks the trails and learns what they hold, places the new entries in Go, and

@@ -31,11 +31,13 @@ func (w *Worker) Unsigned(ctx context.Context) ([]string, error) {
 func (w *Worker) Sign(
 	ctx context.Context, organization string,
 	decide func(head audit.Head, newest audit.Checkpoint, tree merkle.Reader) (audit.Checkpoint, error),
-) error {
+) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()
+	ctx, span := w.traces.Work(ctx, "sign a checkpoint")
+	defer func() { endWork(span, err) }()
 	var undecided error // not the database's fault
-	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		head, newest, err := lockSigning(ctx, tx, organization)
 		if err != nil {
 			return err

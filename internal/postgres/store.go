@@ -15,6 +15,7 @@ import (
 
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/metrics"
+	"ocore.dev/audit/internal/tracing"
 )
 
 // Options are what a Store needs to know. Zero values take the defaults.
@@ -25,6 +26,7 @@ type Options struct {
 	StatementTimeout time.Duration // of any one statement; default 30 s
 	Log              *slog.Logger
 	Metrics          *metrics.Metrics // nil: nobody counts
+	Tracing          *tracing.Tracing // nil: nobody traces
 	Now              func() time.Time // the clock here, [time.Now] but for tests
 
 	patience time.Duration // half of it for a lock, a third of it idle while holding one; default StatementTimeout
@@ -117,6 +119,9 @@ func (o Options) pool(ctx context.Context, name string, connections int32) (*pgx
 		return nil, err
 	}
 	config.MaxConns = connections
+	if o.Tracing != nil {
+		config.ConnConfig.Tracer = tracer{}
+	}
 	config.PingTimeout = pingTimeout
 	var pool *pgxpool.Pool
 	config.BeforeClose = func(conn *pgx.Conn) {
@@ -192,5 +197,7 @@ func (s *Store) Close() {
 
 // Append implements [audit.Store].
 func (s *Store) Append(ctx context.Context, submission audit.Submission) ([]audit.Receipt, error) {
+	ctx, span := tracing.Start(ctx, "append")
+	defer span.End()
 	return s.batcher.append(ctx, submission)
 }

@@ -11,6 +11,7 @@ import (
 
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/metrics"
+	"ocore.dev/audit/internal/tracing"
 )
 
 // WorkerOptions are what a Worker needs to know. Zero values take the defaults.
@@ -21,6 +22,7 @@ type WorkerOptions struct {
 	Log       *slog.Logger
 	Statement time.Duration    // time-out of any one statement; default 30 s
 	Metrics   *metrics.Metrics // nil: nobody counts
+	Tracing   *tracing.Tracing // nil: nobody traces
 }
 
 // Worker builds postings from history that is complete, and keeps what is signed of
@@ -31,17 +33,18 @@ type Worker struct {
 	log      *slog.Logger
 	pause    time.Duration
 	postFrom int64
+	traces   *tracing.Tracing
 	unposted atomic.Int64 // positions in whole ranges without postings, when it last looked
 }
 
 // OpenWorker connects as the worker role. It doesn't wait for the database.
 func OpenWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
-	options := Options{URL: o.URL, StatementTimeout: o.Statement, Log: o.Log}.withDefaults()
+	options := Options{URL: o.URL, StatementTimeout: o.Statement, Log: o.Log, Tracing: o.Tracing}.withDefaults()
 	pool, err := options.pool(ctx, "ocore-audit worker", workerConnections)
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{pool: pool, log: options.Log, pause: o.Pause, postFrom: o.PostFrom}
+	w := &Worker{pool: pool, log: options.Log, pause: o.Pause, postFrom: o.PostFrom, traces: o.Tracing}
 	if w.pause == 0 {
 		w.pause = 2 * time.Second
 	}
@@ -113,6 +116,11 @@ const buildTimeout = 5 * time.Minute
 func (w *Worker) buildSome(ctx context.Context, organization string) (built int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
 	defer cancel()
+	ctx, span := w.traces.Work(ctx, "build postings")
+	defer func() {
+		span.Count("ranges", built)
+		endWork(span, err)
+	}()
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		b := &builder{tx: tx, organization: organization, postFrom: w.postFrom}
 		from, to, err := b.lock(ctx)
@@ -136,4 +144,12 @@ func (w *Worker) buildSome(ctx context.Context, organization string) (built int,
 		return 0, translate("build postings of "+organization, err)
 	}
 	return built, nil
+}
+
+// endWork ends what the worker did.
+func endWork(span tracing.Span, err error) {
+	if err != nil {
+		span.Fail(faultOf(err))
+	}
+	span.End()
 }

@@ -27,11 +27,12 @@ var layers = map[string][]string{
 	"internal/proof":    {"internal/audit", "internal/merkle"},
 	"internal/auth":     {"internal/audit"},
 	"internal/metrics":  {},
+	"internal/tracing":  {},
 	"internal/httpapi": {
-		"gen/api", "internal/audit", "internal/merkle", "internal/metrics", "internal/proof",
+		"gen/api", "internal/audit", "internal/merkle", "internal/metrics", "internal/proof", "internal/tracing",
 	},
 	"internal/postgres": {
-		"gen/db", "sql/migrations", "internal/audit", "internal/merkle", "internal/metrics",
+		"gen/db", "sql/migrations", "internal/audit", "internal/merkle", "internal/metrics", "internal/tracing",
 	},
 	"internal/docs":     {"docs"},
 	"internal/viewer":   {},
@@ -42,7 +43,7 @@ var layers = map[string][]string{
 		"gen/client/outbox", "gen/client/trail", "internal/audit", "internal/auth", "internal/embedded", "internal/merkle", "internal/postgres", "internal/proof",
 	},
 	"cmd/ocore-audit": {
-		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof", "internal/viewer",
+		"gen/client/trail", "internal/audit", "internal/auth", "internal/compare", "internal/docs", "internal/embedded", "internal/httpapi", "internal/importer", "internal/metrics", "internal/postgres", "internal/proof", "internal/tracing", "internal/viewer",
 	},
 	"internal/contract":            {},
 	"internal/contract/changes":    {},
@@ -69,6 +70,7 @@ var guarded = map[string][]string{
 	"github.com/schollz/progressbar": {"cmd/ocore-audit"},
 	"github.com/yuin/goldmark":       {"internal/docs"},
 	"github.com/prometheus":          {"internal/metrics"},
+	"go.opentelemetry.io":            {"internal/tracing"},
 	"github.com/rs/cors":             {"internal/httpapi"},
 }
 
