@@ -42,6 +42,10 @@ totals: ## Compare totals and pages with counts for half an hour, under writes a
 batcher: ## Let 64 clients record for a minute, and look for what is lost, doubled or out of order
 	$(GO) test ./internal/httpapi -run TestManyClientsLoseNothing -v -count=1 -batcher 1m
 
+.PHONY: timing
+timing: ## Ask a thousand times for what another organization has and for what nobody has, and compare the times
+	$(GO) test ./internal/httpapi -run TestTimeTellsNothing -v -count=1 -timing 1000
+
 .PHONY: storm
 storm: build ## Break processes, connections and disks for 3 minutes, and add to docs/storm.md (ARGS="-faults cut-commit -rounds 20 -seed 7 -for 1h")
 	$(GO) run ./internal/storm -resume -v $(ARGS)
