@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -8,9 +9,12 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/httpapi"
 	"ocore.dev/audit/internal/testkit"
 )
 
@@ -161,5 +165,35 @@ func TestFailuresInsideAreOneLineToo(t *testing.T) {
 		if text := log.String(); strings.Count(text, "\n") != 1 || strings.ContainsAny(text, "\r\x1b") || !strings.Contains(text, "goroutine") {
 			t.Errorf("%s: %q", name, text)
 		}
+	}
+}
+
+// However many ask whether it is ready, the database is asked by one at a time.
+func TestAStormOfProbesIsOneLook(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var looking, most atomic.Int64
+	s := testkit.ServeDatabase(t, testkit.NewDatabase(t), func(o *httpapi.Options) {
+		o.Ready = func(context.Context) error {
+			most.Store(max(most.Load(), looking.Add(1)))
+			defer looking.Add(-1)
+			<-release
+			return nil
+		}
+	})
+	const probes = 40
+	var asking sync.WaitGroup
+	for range probes {
+		asking.Go(func() {
+			if a := get(t, outside(s), audit.Principal{}, "/readyz"); a.status != http.StatusOK {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		})
+	}
+	eventually(t, "all have come", func() bool { return metric(t, scrape(t, s), "ocore_audit_http_requests_in_flight") == probes })
+	close(release)
+	asking.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d looked at once", most.Load())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/singleflight"
 
 	"ocore.dev/audit/gen/api"
 	"ocore.dev/audit/internal/audit"
@@ -147,11 +148,17 @@ func start(hasViewer bool) http.HandlerFunc {
 	}
 }
 
+// ready answers everybody who asks at the same time by one look: it is open to all, and a
+// storm of strangers must not keep the balancer from hearing that all is well.
 func ready(check func(context.Context) error) http.HandlerFunc {
+	var together singleflight.Group
 	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		if err := check(ctx); err != nil {
+		_, err, _ := together.Do("", func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*time.Second)
+			defer cancel()
+			return nil, check(ctx)
+		})
+		if err != nil {
 			writeProblem(w, r, fmt.Errorf("%w: %w", audit.ErrNotReady, err))
 			return
 		}
