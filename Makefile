@@ -129,6 +129,10 @@ browser-all: build $(NODE_TOOLS) ## Try /docs and /ui at every width, light and 
 	internal/contract/with-service --demo -- node internal/docs/browser/check.mjs
 	internal/contract/with-service --demo -- node internal/viewer/browser/check.mjs
 
+.PHONY: browser-large
+browser-large: $(NODE_TOOLS) ## Measure /ui in a browser on ten million entries (ARGS="--entries 1000000")
+	$(GO) run -C internal/bench . $(ARGS) -- node $(CURDIR)/internal/viewer/browser/large.mjs
+
 VIEWER       := internal/viewer/web
 VIEWER_TOOLS := $(VIEWER)/node_modules/.package-lock.json
 

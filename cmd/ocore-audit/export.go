@@ -29,7 +29,8 @@ With --with-proof the document also has what proves every entry of it, to anybod
 the trail's keys: "ocore-audit verify export" checks it without the service.`,
 		Example: `  ocore-audit export --output trail.json
   ocore-audit export --with-proof --output trail.json
-  ocore-audit export --format csv --action server.deleted --start-date 2026-11-01T00:00:00Z`,
+  ocore-audit export --format csv --action server.deleted --start-date 2026-11-01T00:00:00Z
+  ocore-audit export --exclude-action auth.login --exclude-action auth.logout`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return flags.run(c.Context(), c.OutOrStdout()) },
 	}
@@ -44,6 +45,11 @@ the trail's keys: "ocore-audit verify export" checks it without the service.`,
 	f.StringVar(&flags.resourceType, "resource-type", "", "only this resource type")
 	f.StringVar(&flags.resourceID, "resource-id", "", "only this resource id")
 	f.StringVar(&flags.userID, "user-id", "", "only this user id")
+	// Whole values, any of which may hold a comma: no slices, which would cut them there.
+	f.StringArrayVar(&flags.excludeAction, "exclude-action", nil, "leave this action out; may be repeated")
+	f.StringArrayVar(&flags.excludeResourceType, "exclude-resource-type", nil, "leave this resource type out; may be repeated")
+	f.StringArrayVar(&flags.excludeResourceID, "exclude-resource-id", nil, "leave this resource id out; may be repeated")
+	f.StringArrayVar(&flags.excludeUserID, "exclude-user-id", nil, "leave this user id out; may be repeated")
 	f.StringVar(&flags.start, "start-date", "", "first time, RFC 3339, inclusive")
 	f.StringVar(&flags.end, "end-date", "", "last time, RFC 3339, inclusive")
 	f.BoolVar(&flags.withProof, "with-proof", false, "with what proves every entry, for \"ocore-audit verify export\"; json only")
@@ -53,6 +59,8 @@ the trail's keys: "ocore-audit verify export" checks it without the service.`,
 type exportFlags struct {
 	url, token, dataDir, organization, format, output    string
 	action, resourceType, resourceID, userID, start, end string
+	excludeAction, excludeResourceType                   []string
+	excludeResourceID, excludeUserID                     []string
 	withProof                                            bool
 }
 
@@ -92,7 +100,11 @@ func (e *exportFlags) run(ctx context.Context, stdout io.Writer) error {
 }
 
 func (e *exportFlags) filter() (f trail.Filter, err error) {
-	f = trail.Filter{Action: e.action, ResourceType: e.resourceType, ResourceID: e.resourceID, UserID: e.userID}
+	f = trail.Filter{
+		Action: e.action, ResourceType: e.resourceType, ResourceID: e.resourceID, UserID: e.userID,
+		ExcludeAction: e.excludeAction, ExcludeResourceType: e.excludeResourceType,
+		ExcludeResourceID: e.excludeResourceID, ExcludeUserID: e.excludeUserID,
+	}
 	if f.Start, err = date("--start-date", e.start); err != nil {
 		return f, err
 	}

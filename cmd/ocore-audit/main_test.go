@@ -341,6 +341,10 @@ func TestWhatIsExportedCanBeImported(t *testing.T) {
 	if len(original) != 3 || !strings.Contains(original[2], `{"b":1.10,"a":12345678901234567890}`) {
 		t.Fatalf("exported %q", original)
 	}
+	others := twelve(t, output(t, dir, "export", "--url", s.url, "--exclude-resource-id", `a/b,"c"`, "--exclude-action", "server.deleted", "--exclude-action", "none"))
+	if !slices.Equal(others, original[1:2]) {
+		t.Errorf("without the first and the last: %q", others)
+	}
 	for _, format := range []string{"json", "csv"} {
 		file := "trail." + format
 		output(t, dir, "export", "--url", s.url, "--format", format, "-o", file)

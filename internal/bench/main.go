@@ -3,6 +3,7 @@
 //
 //	go run . [flags]                 everything on ten million entries
 //	go run . --entries 1000000 --rows list,export --seconds 1
+//	go run . -- COMMAND...           a command, against the service on the whole dataset
 //
 // [ocore.dev/audit/internal/bench/rows] says how a row is added.
 package main
@@ -76,6 +77,7 @@ type options struct {
 	only    string
 	publish bool
 	replot  bool
+	command []string
 }
 
 func parse(args []string) (options, error) {
@@ -92,6 +94,7 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.publish, "publish", false, "write docs/performance.md, its plots and its results; rows that --rows names replace those of the last whole run")
 	f.BoolVar(&o.replot, "replot", false, "measure nothing: write docs/performance.md again from its results")
 	err := f.Parse(args)
+	o.command = f.Args()
 	if o.dir == "" {
 		o.dir = filepath.Join(o.root, ".bench")
 	}
@@ -161,6 +164,9 @@ func bench(ctx context.Context, args []string) (failed error) {
 		return err
 	}
 	defer func() { failed = errors.Join(failed, b.Close()) }()
+	if len(o.command) > 0 {
+		return b.With(ctx, o.command)
+	}
 	measured := report.Report{Machine: o.machine(ctx, data)}
 	for _, row := range chosen {
 		log.LogAttrs(ctx, slog.LevelInfo, "measuring", slog.String("row", row.Name))

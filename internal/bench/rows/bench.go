@@ -219,6 +219,24 @@ func (b *Bench) stop(name string) error {
 	return nil
 }
 
+// With runs a command against a service on the whole dataset that was just started. It finds
+// in its environment OCORE_AUDIT_URL (without /api) and TOKEN, of the largest trail's organization.
+func (b *Bench) With(ctx context.Context, command []string) error {
+	s, err := b.fresh(ctx, b.Data.Whole)
+	if err != nil {
+		return err
+	}
+	token, err := b.token(dataset.Large)
+	if err != nil {
+		return err
+	}
+	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	c.Env = append(os.Environ(), "OCORE_AUDIT_URL=http://"+s.Address, "TOKEN="+token)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	c.SysProcAttr = dieWithParent()
+	return c.Run()
+}
+
 // Close ends every service.
 func (b *Bench) Close() error {
 	var failed error

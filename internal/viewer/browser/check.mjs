@@ -6,8 +6,11 @@
 // one run tells everything. Screenshots of each state are left in screenshots/: look at
 // them after a change.
 import assert from 'node:assert/strict'
-import { mkdir, readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { promisify } from 'node:util'
 import { launch, open, violations } from '../../docs/browser/page.mjs'
 
 const host = process.env.OCORE_AUDIT_URL
@@ -38,23 +41,28 @@ for (const [id, action, from, to] of [['ui-1', 'server.created', undefined, befo
     ${from ? `,"beforeState":${from}` : ''}${to ? `,"afterState":${to}` : ''}}`)
 }
 
+// Nothing in it may mean anything to a shell.
+const awkward = `it's "$(touch owned)" a, b`
+await record(JSON.stringify({ id: 'ui-4', action: 'server.updated', resourceType: 'server', resourceId: '..', userId: awkward }))
+
 const browser = await launch()
 let failures = 0
 let ran = 0
 
 // step opens a page, does what is to be tried on it, and tells what went wrong.
-async function step(name, act, { look = {}, address = `${host}/ui/` } = {}) {
+async function step(name, act, { look = {}, address = `${host}/ui/`, on = browser } = {}) {
   if (process.env.ONLY && !name.includes(process.env.ONLY)) return
   ran++
   const begun = Date.now()
-  const page = await open(browser, address, look)
+  const page = await open(on, address, look)
   page.setDefaultTimeout(15_000)
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
   page.expected = []
   page.shot = async state => {
     await page.waitForTimeout(100)
     await page.screenshot({ path: `${screenshots}${state}-${nameOf(look)}.png` })
-    page.faults.push(...(await violations(page)).map(violation => `${state}: ${violation}`))
+    const repeated = state === 'trail' ? [] : ['.entries tbody tr:nth-child(n+6)'] // rows are alike: all of them are looked at once
+    page.faults.push(...(await violations(page, ...repeated)).map(violation => `${state}: ${violation}`))
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
     if (overflow > 0) page.faults.push(`${state}: the page is ${overflow} px too wide`)
   }
@@ -86,7 +94,7 @@ const rows = page => page.locator('.entries tbody tr')
 const total = page => page.locator('.total strong')
 const loaded = async page => {
   await page.locator('.entries:not([aria-busy=true]) tbody tr, main .notice:not(.quiet)').first().waitFor()
-  await page.waitForFunction(() => !document.querySelector('main .spinner'))
+  await page.waitForFunction(() => !document.querySelector('main :is(.spinner, [aria-busy=true])'))
 }
 const clipboard = page => page.evaluate(() => navigator.clipboard.readText())
 const shows = async (page, number) => page.waitForFunction(n => document.querySelector('.total strong')?.textContent === n, number.toLocaleString('en'))
@@ -95,6 +103,9 @@ const openEntry = async (page, id) => {
   await signIn(page)
   await page.locator('.evidence').waitFor()
 }
+// run does what a printed command does in a shell where TOKEN is set and the binary is on the path.
+const bin = new URL('../../../bin', import.meta.url).pathname
+const run = async (command, cwd) => (await promisify(execFile)('bash', ['--norc', '-ec', command], { cwd, env: { ...process.env, PATH: `${bin}:${process.env.PATH}` }, maxBuffer: 1 << 28 })).stdout
 const words = async locator => (await locator.innerText()).replace(/\s+/g, ' ').trim()
 const evidence = page => words(page.locator('.evidence h3'))
 
@@ -106,7 +117,18 @@ await step('the trail is there with its exact total, in light and dark, wide and
   assert.equal(await rows(page).count(), 50)
 })
 
-for (const look of looks) {
+// Two looks at a time, each in a browser of its own, whose clipboard and focus are its own:
+// most of a step is waiting. Nothing in here records an entry, or totals would be others.
+const waiting = [...looks]
+await Promise.all([1, 2].map(async () => {
+  for (let look = waiting.shift(); look; look = waiting.shift()) {
+    const on = await launch()
+    await tryAll(look, on)
+    await on.close()
+  }
+}))
+
+async function tryAll(look, on) {
   await step(`everything by mouse, ${nameOf(look)}`, async page => {
     await page.shot('door')
     await signIn(page)
@@ -262,7 +284,7 @@ for (const look of looks) {
     await page.locator('#help').getByRole('button', { name: 'Close' }).click()
     await page.getByRole('button', { name: 'Sign out' }).click()
     await page.locator('#token').waitFor()
-  }, { look })
+  }, { look, on })
 
   await step(`an entry by mouse, ${nameOf(look)}`, async page => {
     await signIn(page)
@@ -283,7 +305,7 @@ for (const look of looks) {
     await page.locator('a.badge').click()
     await page.locator('.keys-of > summary').click()
     await page.shot('evidence')
-    assert.match(await page.locator('.keys-of code.block').last().innerText(), /^ocore-audit verify entry proof-ui-2\.json --keys-file keys\.txt$/)
+    assert.match(await page.locator('.keys-of code.block').last().innerText(), /^ocore-audit verify entry proof-ui-2\.json --key audit\.ocore\.dev\/trails\/acme\+/)
     await page.getByRole('button', { name: 'Pin this key' }).click()
     await page.getByText('signed by a key that you pinned').waitFor()
     await page.locator('details.history > summary').click()
@@ -317,7 +339,7 @@ for (const look of looks) {
     await page.shot('created')
     await bar.getByRole('button', { name: 'Close' }).click()
     await page.waitForFunction(() => !location.search.includes('entry='))
-  }, { look })
+  }, { look, on })
 
   await step(`everything by keyboard alone, ${nameOf(look)}`, async page => {
     const press = key => page.keyboard.press(key)
@@ -388,10 +410,10 @@ for (const look of looks) {
     await page.evaluate(() => document.activeElement.blur())
     await press('?')
     assert.equal(await page.locator('#help[open]').count(), 0)
-  }, { look })
+  }, { look, on })
 
   await step(`each state says what it is, ${nameOf(look)}`, async page => {
-    page.expected = [refusedWith('401|403|500|503'), givenUp]
+    page.expected = [refusedWith('401|403|404|500|503'), givenUp]
     await signIn(page, 'not-a-token')
     await page.getByText('Your token is not accepted').waitFor()
     await page.shot('refused')
@@ -426,6 +448,16 @@ for (const look of looks) {
     await page.getByText('There is no page 99,999').waitFor()
     await page.shot('no-page')
 
+    for (const [id, said] of [['nobody', "It isn't here"], ['..', 'No entry can have the id ..']]) {
+      await page.goto(`${host}/ui/?entry=${id}`)
+      await signIn(page)
+      await page.locator('dialog.drawer').getByText(said).waitFor()
+      if (id === 'nobody') await page.shot('no-entry')
+    }
+    await page.goto(`${host}/ui/?page=99999`)
+    await signIn(page)
+    await page.getByText('There is no page 99,999').waitFor()
+
     // Slow: it says so after a second, and can be cancelled.
     const listing = /\/api\/audit-logs\?/
     await page.route(listing, async route => { await new Promise(done => setTimeout(done, 4000)); await route.continue().catch(() => {}) })
@@ -459,7 +491,7 @@ for (const look of looks) {
     await page.unroute(listing)
     await signIn(page)
     await shows(page, await totalOf('&action=auth.login_failed'))
-  }, { look })
+  }, { look, on })
 
   await step(`the admin trail, ${nameOf(look)}`, async page => {
     page.expected = [refusedWith(403)]
@@ -476,7 +508,7 @@ for (const look of looks) {
     await signIn(page, TOKEN_VIEWER)
     await page.getByText('You may not see the admin trail').waitFor()
     await page.shot('admin-forbidden')
-  }, { look })
+  }, { look, on })
 
   await step(`an export says its count first, ${nameOf(look)}`, async page => {
     await page.goto(`${host}/ui/?action=server.updated&exclude_user_id=ui%40acme.example`)
@@ -493,14 +525,18 @@ for (const look of looks) {
       assert.equal(await page.locator('.big strong').innerText(), expected.toLocaleString('en'))
       await page.getByRole('radio', { name: new RegExp(`^${format} (as|ver|for)`) }).check()
       const saving = page.waitForEvent('download')
-      if (format === 'JSON') await page.shot('export')
+      if (format === 'JSON') {
+        await page.locator('.command > summary').click()
+        await page.shot('export')
+        await page.locator('.command > summary').click()
+      }
       await page.locator('export-dialog').getByRole('button', { name: 'Export', exact: true }).click()
       check(await readFile(await (await saving).path(), 'utf8'))
       await page.getByText('all that were announced').waitFor()
       if (format === 'JSON') await page.shot('exported')
       await page.locator('export-dialog').getByRole('button', { name: 'Close' }).click()
     }
-  }, { look })
+  }, { look, on })
 
   await step(`what is forged is a mismatch, ${nameOf(look)}`, async page => {
     page.expected = [refusedWith('503|500'), givenUp]
@@ -560,8 +596,64 @@ for (const look of looks) {
     await page.getByText('signature was not checked here').waitFor()
     assert.equal(await evidence(page), '✓ Verified, but for the signature')
     page.expected.push(/console error: Failed to load resource: net::ERR_FAILED/)
-  }, { look })
+  }, { look, on })
 }
+
+await step('every command runs as it is printed', async page => {
+  const folder = await mkdtemp(`${tmpdir()}/viewer-`)
+  try {
+    const query = `user_id=${encodeURIComponent(awkward)}&exclude_action=${encodeURIComponent("it's, none")}&exclude_action=server.created`
+    await page.goto(`${host}/ui/?${query}`)
+    await signIn(page)
+    await loaded(page)
+    await shows(page, await totalOf(`&${query}`))
+    await page.locator('.chooser > summary', { hasText: 'Copy' }).click()
+    await page.getByRole('button', { name: 'Copy as curl' }).click()
+    assert.deepEqual(JSON.parse(await run(await clipboard(page), folder)).items.map(({ id }) => id), ['ui-4'])
+    for (const [format, file, holds] of [['JSON', 'trail.json', '"id":"ui-4"'], ['JSON with proofs', 'trail.json', '"proofs":[{'], ['CSV', 'trail.csv', ',ui-4,']]) {
+      await page.getByRole('button', { name: 'Export…' }).click()
+      await page.locator('.big strong').waitFor()
+      await page.getByRole('radio', { name: new RegExp(`^${format} (as|ver|for)`) }).check()
+      await page.locator('.command > summary').click()
+      await page.locator('.command').getByRole('button', { name: 'Copy the command' }).click()
+      await run(await clipboard(page), folder)
+      const text = await readFile(`${folder}/${file}`, 'utf8')
+      assert(text.includes(holds) && !text.includes('ui-3'), `${format}: ${text}`)
+      await page.locator('.command > summary').click()
+      await page.locator('export-dialog').getByRole('button', { name: 'Close' }).click()
+    }
+
+    await openEntry(page, 'ui-4')
+    await page.locator('.drawer-bar').getByRole('button', { name: 'Copy as curl' }).click()
+    assert.equal(JSON.parse(await run(await clipboard(page), folder)).userId, awkward)
+    const saving = page.waitForEvent('download')
+    await page.getByRole('button', { name: 'Save the proof' }).click()
+    const download = await saving
+    await download.saveAs(`${folder}/${download.suggestedFilename()}`)
+    await page.locator('.keys-of > summary').click()
+    const verify = async () => {
+      await page.locator('.keys-of').getByRole('button', { name: 'Copy the command' }).click()
+      assert.match(await run(await clipboard(page), folder), /^verified: /)
+    }
+    await verify()
+    await page.getByRole('button', { name: 'Pin this key' }).click()
+    await page.getByText('signed by a key that you pinned').waitFor()
+    await page.locator('.keys-of > summary').click()
+    await verify()
+
+    // A token for several organizations says which one is meant.
+    await page.goto(`${host}/ui/?org=acme&user_id=${encodeURIComponent(awkward)}`)
+    await signIn(page, TOKEN_SEVERAL)
+    await loaded(page)
+    await page.locator('.chooser > summary', { hasText: 'Copy' }).click()
+    await page.getByRole('button', { name: 'Copy as curl' }).click()
+    const curl = await clipboard(page)
+    assert.equal(JSON.parse(await run(`TOKEN=${TOKEN_SEVERAL}; ${curl}`, folder)).total, 1)
+    await assert.rejects(readFile(`${folder}/owned`), 'a value was taken for a command')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
 
 // A proxy that serves the service beneath a prefix, and cuts the live trail when it is told to.
 const prefix = '/behind/a/proxy'

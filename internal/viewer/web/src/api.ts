@@ -47,6 +47,7 @@ export class Api {
   }
 
   async entry(id: string, signal: AbortSignal): Promise<Entry> {
+    if (id === "." || id === "..") throw new Error(`No entry can have the id ${id}.`); // fetch would ask for another path
     return entryOf(readBytes(await this.client.http.GET("/audit-logs/entries/{id}", { params: { path: { id } }, parseAs: "arrayBuffer", signal })));
   }
 

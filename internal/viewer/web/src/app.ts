@@ -1,6 +1,8 @@
 import "./style.css";
 import { html, LitElement, nothing, type PropertyValues } from "lit";
-import { Api, claimsOf, type Claims } from "./api.js";
+import { Api, claimsOf, type Claims, ProblemError } from "./api.js";
+import { curlCommand } from "./commands.js";
+import { sentenceOf } from "./load.js";
 import { type Preferences, remember, remembered } from "./preferences.js";
 import { type Field, type Filter, neither, not, only, readState, type State, tabs, type Tab, writeState } from "./state.js";
 import { validZone, zoneName } from "./time.js";
@@ -88,8 +90,7 @@ export class Viewer extends LitElement {
   }
 
   curl(path: string): string {
-    const slug = this.api?.organization ? ` -H "X-Org-Slug: ${this.api.organization}"` : "";
-    return `curl -sS -H "Authorization: Bearer $TOKEN"${slug} '${this.api?.baseUrl ?? ""}${path.replaceAll("'", "%27")}'`;
+    return curlCommand(this.api?.baseUrl ?? "", this.api?.organization, path);
   }
 
   // Signing in.
@@ -114,7 +115,8 @@ export class Viewer extends LitElement {
   }
 
   private onRefused = (event: Event): void => {
-    this.refused = (event as CustomEvent<Error>).detail.message;
+    const error = (event as CustomEvent<Error>).detail;
+    this.refused = error instanceof ProblemError ? `${sentenceOf(error.problem)} Request ${error.problem.requestId}.` : error.message;
     this.signOut(true);
   };
 

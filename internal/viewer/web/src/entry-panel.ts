@@ -1,5 +1,6 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import type { Api, Page } from "./api.js";
+import { verifyCommand } from "./commands.js";
 import { type Change, diff, written } from "./diff.js";
 import { actorOf, type Entry, resourceOf, sentence } from "./entry.js";
 import { check, type Evidence } from "./evidence.js";
@@ -158,8 +159,9 @@ export class EntryPanel extends Part {
       </div>
       <details class="keys-of"><summary>Keys, and the command that repeats this</summary>
         ${evidence.kind === "verified" ? this.keyList(evidence.keys) : this.keyList([])}
-        <p>Elsewhere, without this page and without the service:</p>
+        <p>Elsewhere, without this page and without the service, once the proof is saved:</p>
         <code class="block">${this.command(entry)}</code>
+        ${this.trusted(evidence).length === 0 ? html`<p class="quiet"><code>keys.txt</code> has the keys that you trust, one a line.</p>` : nothing}
         <button type="button" @click=${() => this.app.copy(this.command(entry), "the command")}>Copy the command</button>
       </details>`;
   }
@@ -179,8 +181,16 @@ export class EntryPanel extends Part {
     title.focus();
   };
 
+  /** The keys that the check relied on: the pinned ones of the trail before those that the service names. */
+  private trusted(evidence: Evidence | undefined): readonly string[] {
+    const pinned = this.preferences.keys;
+    if (evidence?.kind !== "verified") return pinned;
+    const own = pinned.filter((key) => key.startsWith(`${evidence.origin}+`));
+    return own.length > 0 ? own : evidence.keys;
+  }
+
   private command(entry: Entry): string {
-    return `ocore-audit verify entry ${this.proofName(entry)} --keys-file keys.txt`;
+    return verifyCommand(this.proofName(entry), this.trusted(this.evidence.value));
   }
 
   private proofName(entry: Entry): string {

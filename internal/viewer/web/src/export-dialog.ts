@@ -1,5 +1,6 @@
 import { html, nothing } from "lit";
 import type { Api } from "./api.js";
+import { exportCommand, type Format } from "./commands.js";
 import { failure, Load } from "./load.js";
 import { count, Part, save } from "./part.js";
 import { type FilterQuery, fieldNames, fields, toQuery } from "./state.js";
@@ -20,8 +21,6 @@ async function textOf(body: ReadableStream<Uint8Array>): Promise<string> {
     text += decoder.decode(value, { stream: true });
   }
 }
-
-type Format = "json" | "proof" | "csv";
 
 /** Takes out what is on the screen: says first how many entries that is, and afterwards whether that many came. */
 export class ExportDialog extends Part {
@@ -93,8 +92,7 @@ export class ExportDialog extends Part {
   }
 
   private command(): string {
-    const flags = Object.entries(this.query).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one) => ` --${name.replaceAll("_", "-")} '${one}'`));
-    return `ocore-audit export --url ${new URL(this.api.baseUrl).href.replace(/\/api$/, "")} --format ${this.format === "csv" ? "csv" : "json"}${flags.join("")} --output trail.${this.format === "csv" ? "csv" : "json"}`;
+    return exportCommand(this.api.baseUrl, this.api.organization, this.format, this.query);
   }
 
   protected override render() {
@@ -122,9 +120,11 @@ export class ExportDialog extends Part {
       ${this.error ? failure(this.error, "the export", () => void this.start()) : nothing}
       ${this.running ? html`<p role="status">Exporting: ${count(this.done)} of ${count(total ?? 0)}</p><progress max=${total ?? 1} .value=${this.done} aria-label="Exported"></progress>` : nothing}
       ${this.result ? html`<p class="result" role="status">${this.result}</p>` : nothing}
-      ${known && total > most
-        ? html`<div class="notice"><p>That is more than a browser should hold. The command line streams files of any size:</p><code class="block">${this.command()}</code>
-            <button type="button" @click=${() => this.app.copy(this.command(), "the command")}>Copy the command</button></div>`
+      ${known && total > most ? html`<div class="notice"><p>That is more than a browser should hold. The command streams files of any size.</p></div>` : nothing}
+      ${known
+        ? html`<details class="command" ?open=${total > most}><summary>The same by the command line</summary>
+            <code class="block">${this.command()}</code>
+            <button type="button" @click=${() => this.app.copy(this.command(), "the command")}>Copy the command</button></details>`
         : nothing}
       <div class="buttons">
         <button type="button" @click=${() => this.dialog.close()}>${this.running ? "Cancel" : "Close"}</button>

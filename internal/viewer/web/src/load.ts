@@ -28,6 +28,7 @@ export class Load<T> implements ReactiveController {
 
   reset(): void {
     this.running?.abort();
+    this.running = undefined; // or its end would be taken for somebody's cancelling
     this.status = "idle";
     this.value = undefined;
     this.host.requestUpdate();
@@ -72,8 +73,7 @@ export class Load<T> implements ReactiveController {
   get notice(): TemplateResult | typeof nothing {
     if (this.status === "loading" && this.slow) {
       return html`<div class="notice" role="status">
-        <span class="spinner" aria-hidden="true"></span>
-        <p>Still loading ${this.name}. This takes longer than usual.</p>
+        <p><span class="spinner" aria-hidden="true"></span> Still loading ${this.name}. This takes longer than usual.</p>
         <button type="button" @click=${this.cancel}>Cancel</button>
       </div>`;
     }
@@ -82,23 +82,35 @@ export class Load<T> implements ReactiveController {
     }
     return this.status === "failed" ? failure(this.error, this.name, this.retry) : nothing;
   }
+
+  /** The notice beside an older value, which is shown as such: nothing until the next one is slow, so that the page doesn't jump. */
+  get lateNotice(): TemplateResult | typeof nothing {
+    return this.status === "loading" && !this.slow && this.value !== undefined ? nothing : this.notice;
+  }
+}
+
+/** sentenceOf is a problem's detail as a sentence; names at its beginning stay as they are. */
+export function sentenceOf({ detail, title }: { detail?: string; title: string }): string {
+  const text = (detail ?? title).replace(/^[a-z]+(?= )/, (word) => word[0]!.toUpperCase() + word.slice(1));
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 /** failure says what went wrong, what to do, and the id by which the service's operators find it. */
 export function failure(error: unknown, name: string, retry: () => void): TemplateResult {
   const problem = error instanceof ProblemError ? error.problem : undefined;
-  const kind = problem?.status === 403 ? "forbidden" : problem?.status === 401 ? "expired" : "failed";
-  const title = { forbidden: `You may not see ${name}`, expired: "Your token is not accepted", failed: `Could not load ${name}` }[kind];
-  const detail =
-    problem?.detail ??
-    problem?.title ??
-    (error instanceof TypeError ? "The service could not be reached. Check the connection, then try again." : error instanceof Error ? error.message : String(error));
+  const kind = ({ 401: "expired", 403: "forbidden", 404: "missing" } as const)[problem?.status ?? 0] ?? "failed";
+  const title = { forbidden: `You may not see ${name}`, expired: "Your token is not accepted", missing: "It isn't here", failed: `Could not load ${name}` }[kind];
+  const detail = problem
+    ? sentenceOf(problem)
+    : error instanceof TypeError ? "The service could not be reached. Check the connection, then try again." : error instanceof Error ? error.message : String(error);
   return html`<div class="notice ${kind}" role="alert">
     <h3>${title}</h3>
     <p>${detail}</p>
     ${problem ? html`<p class="quiet">Status ${problem.status}${problem.requestId ? html`, request <code>${problem.requestId}</code>` : nothing}</p>` : nothing}
     ${kind === "forbidden"
       ? html`<p>Ask whoever issues your tokens for the permission, then sign in with the new token.</p>`
-      : html`<button type="button" @click=${retry}>Try again</button>`}
+      : kind === "missing"
+        ? html`<p>The link may be cut short, or lead to what another organization recorded.</p>`
+        : html`<button type="button" @click=${retry}>Try again</button>`}
   </div>`;
 }

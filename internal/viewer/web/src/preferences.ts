@@ -13,7 +13,7 @@ export interface Preferences {
 
 const usual: Preferences = {
   theme: "system", density: "comfortable", zone: "local", shortcuts: true,
-  columns: ["user", "action", "resource", "ip"], keys: [],
+  columns: ["user", "action", "resource", "changes", "ip"], keys: [],
 };
 
 const place = "ocore-audit";

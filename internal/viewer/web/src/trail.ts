@@ -2,9 +2,9 @@ import { html, nothing, type PropertyValues } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 import type { AuditLogFacetList, AuditLogHistogram } from "@ocore/audit";
 import type { Api, Page } from "./api.js";
-import { diff } from "./diff.js";
+import { type Change, diff, written } from "./diff.js";
 import { actorOf, type Entry, sentence } from "./entry.js";
-import { pretty } from "./json.js";
+import { type Json, pretty } from "./json.js";
 import { Load } from "./load.js";
 import { count, Part } from "./part.js";
 import { everything, type Field, fieldNames, fields, type Filter, neither, not, only, pageSizes, type Range, toQuery, toSearch, views } from "./state.js";
@@ -13,9 +13,29 @@ import "./chart.js";
 import "./export-dialog.js";
 import type { ExportDialog } from "./export-dialog.js";
 
+/** Stands where an entry has nothing; a narrow page leaves it out. */
+const none = html`<span class="quiet none">–</span>`;
+
 /** value is a member that one can filter by: a button that opens the menu of what to do with it. */
 export const value = (field: Field, of: string | undefined, shown: unknown = of) =>
-  of === undefined ? html`<span class="quiet">–</span>` : html`<button type="button" class="value" data-field=${field} data-value=${of} aria-haspopup="true">${shown}</button>`;
+  of === undefined ? none : html`<button type="button" class="value" data-field=${field} data-value=${of} aria-haspopup="true">${shown}</button>`;
+
+/** Longer states are compared in the open entry alone: the table has fifty of them. */
+const longest = 20_000;
+const differences = new WeakMap<Entry, readonly Change[]>();
+
+/** The first two changes of an entry, on a line of the table. */
+function changesOf(entry: Entry): unknown {
+  const { before, after } = entry;
+  if (!before || !after) return none;
+  if (before.raw.length + after.raw.length > longest) return html`<span class="quiet">open to compare</span>`;
+  let changes = differences.get(entry);
+  if (!changes) differences.set(entry, (changes = diff(before, after)));
+  const short = (of: Json | undefined) => (of === undefined ? "nothing" : of.raw.length > 24 ? `${of.raw.slice(0, 22)}…` : of.raw);
+  if (changes.length === 0) return html`<span class="quiet">nothing</span>`;
+  return html`${changes.slice(0, 2).map((change) => html`<span class="change">${written(change.path) || "all of it"} <span class="quiet">${short(change.before)}</span> → ${short(change.after)}</span>`)}
+    ${changes.length > 2 ? html`<span class="quiet">and ${changes.length - 2} more</span>` : nothing}`;
+}
 
 interface Column {
   readonly title: string;
@@ -27,8 +47,8 @@ const columns: Record<string, Column> = {
   action: { title: "Action", cell: (entry) => value("action", entry.action) },
   type: { title: "Resource type", cell: (entry) => value("resource_type", entry.resourceType) },
   resource: { title: "Resource", cell: (entry) => (entry.resourceId === undefined ? value("resource_type", entry.resourceType) : value("resource_id", entry.resourceId, entry.resourceName ?? entry.resourceId)) },
-  changes: { title: "Changes", cell: (entry) => (entry.before && entry.after ? diff(entry.before, entry.after).length : html`<span class="quiet">–</span>`) },
-  ip: { title: "From", cell: (entry) => entry.ipAddress ?? html`<span class="quiet">–</span>` },
+  changes: { title: "What changed", cell: changesOf },
+  ip: { title: "From", cell: (entry) => entry.ipAddress ?? none },
   recorder: { title: "Recorded by", cell: (entry) => entry.recordedBy },
   position: { title: "Position", cell: (entry) => entry.position },
 };
@@ -50,6 +70,8 @@ export class TrailView extends Part {
   private histogram = new Load<AuditLogHistogram>(this, "the activity");
   private facets = new Load<AuditLogFacetList>(this, "the counts");
   private shownFilter = "";
+  /** Settles when the first rows of the filter are there, or failed. */
+  private rows: Promise<void> = Promise.resolve();
   private completing: AbortController | undefined;
 
   constructor() {
@@ -74,25 +96,35 @@ export class TrailView extends Part {
       this.now = Date.now();
       this.loadAll();
     } else if (before && (before.page !== this.state.page || before.perPage !== this.state.perPage)) {
-      this.loadPage();
+      void this.loadPage();
     }
     this.shownFilter = filter;
   }
 
+  /** The rows come first: what counts over many entries is asked for when they are there, the commonest values once somebody looks. */
   private loadAll(): void {
-    this.loadPage();
+    const { query } = this;
     const buckets = this.clientWidth && this.clientWidth < 600 ? 30 : 60;
-    void this.histogram.run((signal) => this.api.histogram(this.query, buckets, signal));
-    this.loadFacets();
+    this.rows = this.loadPage();
+    void this.histogram.run(async (signal) => {
+      await this.rows;
+      return this.api.histogram(query, buckets, signal);
+    });
+    this.facets.reset();
+    if (this.querySelector<HTMLDetailsElement>("details.facets")?.open) this.loadFacets();
   }
 
-  private loadPage(): void {
+  private loadPage(): Promise<void> {
     this.current = 0;
-    void this.list.run((signal) => this.api.list(this.query, this.state.page, this.state.perPage, signal));
+    return this.list.run((signal) => this.api.list(this.query, this.state.page, this.state.perPage, signal));
   }
 
   private loadFacets(): void {
-    void this.facets.run((signal) => this.api.facets(this.query, this.facetField, signal));
+    const { query, facetField } = this;
+    void this.facets.run(async (signal) => {
+      await this.rows;
+      return this.api.facets(query, facetField, signal);
+    });
   }
 
   private refresh = (): void => {
@@ -338,7 +370,7 @@ export class TrailView extends Part {
     const { density } = this.preferences;
     const current = this.list.status === "done" && page;
     return html`<div class="bar">
-      <h1 class="total" role="status">${current ? html`<strong>${count(page.total)}</strong> ${page.total === 1 ? "entry" : "entries"}${this.filtered ? (page.total === 1 ? " matches" : " match") : ""}` : this.list.status === "failed" ? "No answer" : "Counting…"}
+      <h1 class="total" role="status">${current ? html`<strong>${count(page.total)}</strong> ${page.total === 1 ? "entry" : "entries"}${this.filtered ? (page.total === 1 ? " matches" : " match") : ""}` : this.list.status === "failed" ? "No answer" : html`${page && !this.list.slow ? html`<span class="spinner" aria-hidden="true"></span>` : nothing} Counting…`}
         ${current ? html`<span class="quiet">as of ${wall(this.list.at, this.preferences.zone).slice(11)}</span>` : nothing}</h1>
       <div class="actions">
         <button type="button" data-key="r" @click=${this.refresh}>Refresh</button>
@@ -359,7 +391,7 @@ export class TrailView extends Part {
     const facets = this.facets.value;
     const done = this.facets.status === "done" && facets;
     const most = Math.max(1, ...(facets?.items.map((item) => item.count) ?? []));
-    return html`<details class="facets">
+    return html`<details class="facets" @toggle=${(event: Event) => { if ((event.target as HTMLDetailsElement).open && this.facets.status === "idle") this.loadFacets(); }}>
       <summary>Most frequent values</summary>
       <label>Of
         <select @change=${(event: Event) => { this.facetField = (event.target as HTMLSelectElement).value as Field; this.loadFacets(); }}>
@@ -376,9 +408,9 @@ export class TrailView extends Part {
   protected override render() {
     const page = this.list.value;
     return html`${this.filterBar()}
-      ${this.list.status === "failed" ? nothing : this.activity()}
+      ${this.list.status === "failed" || (this.list.status === "done" && page?.total === 0) ? nothing : this.activity()}
       ${this.bar(page)}
-      ${this.list.notice}
+      ${this.list.lateNotice}
       ${page && this.list.status !== "failed"
         ? html`<div class=${this.list.status === "loading" ? "stale" : ""}>
             ${page.entries.length > 0 ? this.table(page) : this.list.status === "done" ? this.empty(page) : nothing}
@@ -389,11 +421,14 @@ export class TrailView extends Part {
   }
 
   private activity() {
-    return html`<section class="activity" aria-label="Activity">
-        ${this.histogram.status === "done"
-          ? html`<time-chart .histogram=${this.histogram.value} .zone=${this.preferences.zone} .theme=${this.preferences.theme}
+    const { value, status } = this.histogram;
+    const loading = status === "loading";
+    return html`<section class="activity" aria-label="Activity" aria-busy=${loading}>
+        ${value && status !== "failed"
+          ? html`<time-chart class=${loading ? "stale" : ""} .histogram=${value} .zone=${this.preferences.zone} .theme=${this.preferences.theme}
               @range-chosen=${(event: CustomEvent<Range>) => this.setRange(event.detail)}></time-chart>`
-          : this.histogram.notice}
+          : nothing}
+        ${value ? this.histogram.lateNotice : html`<div class="plot-place">${this.histogram.notice}</div>`}
         ${this.facetPanel()}
       </section>`;
   }
