@@ -41,6 +41,7 @@ func TestEveryRowRunsAndIsPublished(t *testing.T) {
 	}
 	measure("--entries", "10000", "--rounds", "1", "--seconds", "0.1", "--publish")
 	checkPublished(t, filepath.Join(root, "docs"))
+	measure("--entries", "10000", "--", "sh", "-c", `curl -sSf -H "Authorization: Bearer $TOKEN" "$OCORE_AUDIT_URL/api/audit-logs" | grep -q '"total":5000'`)
 	measure("--replot") // the same from the results alone
 	checkPublished(t, filepath.Join(root, "docs"))
 }
