@@ -169,7 +169,8 @@ func run(ctx context.Context, address string, connections int, work func(w *work
 func Closed(ctx context.Context, address string, connections int, d time.Duration, next Requests) (Result, error) {
 	until := time.Now().Add(d)
 	return run(ctx, address, connections, func(w *worker) error {
-		for ctx.Err() == nil && time.Now().Before(until) {
+		// One at least: where connecting takes longer than the round, there would be no rate to compare with.
+		for first := true; ctx.Err() == nil && (first || time.Now().Before(until)); first = false {
 			if err := w.send(next(w.random), time.Now()); err != nil {
 				return err
 			}
