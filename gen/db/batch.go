@@ -1525,6 +1525,89 @@ func (b *EntrySaltsBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const entryToProve = `-- name: EntryToProve :batchmany
+SELECT e.position, e.created_at, e.entry, e.salts, t.hashes
+FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
+LEFT JOIN tiles t ON t.organization = i.organization AND t.level = 0 AND t.index = i.position / 256
+WHERE i.organization = $1 AND i.id = $2
+`
+
+type EntryToProveBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type EntryToProveParams struct {
+	Organization string
+	ID           string
+}
+
+type EntryToProveRow struct {
+	Position  int64
+	CreatedAt time.Time
+	Entry     []byte
+	Salts     []byte
+	Hashes    []byte
+}
+
+// With the hashes of the tile that the entry's leaf is in, once that is full. Index:
+// entry_ids_pkey, entries_pkey, tiles_pkey.
+func (q *Queries) EntryToProve(ctx context.Context, db DBTX, arg []EntryToProveParams) *EntryToProveBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Organization,
+			a.ID,
+		}
+		batch.Queue(entryToProve, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &EntryToProveBatchResults{br, len(arg), false}
+}
+
+func (b *EntryToProveBatchResults) Query(f func(int, []EntryToProveRow, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var items []EntryToProveRow
+		if b.closed {
+			if f != nil {
+				f(t, items, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		err := func() error {
+			rows, err := b.br.Query()
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var i EntryToProveRow
+				if err := rows.Scan(
+					&i.Position,
+					&i.CreatedAt,
+					&i.Entry,
+					&i.Salts,
+					&i.Hashes,
+				); err != nil {
+					return err
+				}
+				items = append(items, i)
+			}
+			return rows.Err()
+		}()
+		if f != nil {
+			f(t, items, err)
+		}
+	}
+}
+
+func (b *EntryToProveBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const entryValues = `-- name: EntryValues :batchmany
 SELECT position, action, resource_type, resource_id, user_id FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
@@ -5085,73 +5168,6 @@ func (b *ResourceTypeValuesBatchResults) Query(f func(int, []string, error)) {
 }
 
 func (b *ResourceTypeValuesBatchResults) Close() error {
-	b.closed = true
-	return b.br.Close()
-}
-
-const saltsByID = `-- name: SaltsByID :batchmany
-SELECT e.salts
-FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
-WHERE i.organization = $1 AND i.id = $2
-`
-
-type SaltsByIDBatchResults struct {
-	br     pgx.BatchResults
-	tot    int
-	closed bool
-}
-
-type SaltsByIDParams struct {
-	Organization string
-	ID           string
-}
-
-// Index: entry_ids_pkey, entries_pkey.
-func (q *Queries) SaltsByID(ctx context.Context, db DBTX, arg []SaltsByIDParams) *SaltsByIDBatchResults {
-	batch := &pgx.Batch{}
-	for _, a := range arg {
-		vals := []interface{}{
-			a.Organization,
-			a.ID,
-		}
-		batch.Queue(saltsByID, vals...)
-	}
-	br := db.SendBatch(ctx, batch)
-	return &SaltsByIDBatchResults{br, len(arg), false}
-}
-
-func (b *SaltsByIDBatchResults) Query(f func(int, [][]byte, error)) {
-	defer b.br.Close()
-	for t := 0; t < b.tot; t++ {
-		var items [][]byte
-		if b.closed {
-			if f != nil {
-				f(t, items, ErrBatchAlreadyClosed)
-			}
-			continue
-		}
-		err := func() error {
-			rows, err := b.br.Query()
-			if err != nil {
-				return err
-			}
-			defer rows.Close()
-			for rows.Next() {
-				var salts []byte
-				if err := rows.Scan(&salts); err != nil {
-					return err
-				}
-				items = append(items, salts)
-			}
-			return rows.Err()
-		}()
-		if f != nil {
-			f(t, items, err)
-		}
-	}
-}
-
-func (b *SaltsByIDBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

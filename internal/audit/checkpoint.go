@@ -17,3 +17,11 @@ type Head struct {
 	Root []byte
 	Now  time.Time // the database's clock
 }
+
+// ToProve is an entry with what its proof begins with.
+type ToProve struct {
+	Row    Row
+	Salts  []byte     // what opens its leaf
+	Tile   []byte     // hashes of the tile of leaves that it is in; nil while that isn't full
+	Newest Checkpoint // of the trail; of size 0 when there is none
+}

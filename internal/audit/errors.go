@@ -18,6 +18,7 @@ var (
 	ErrNotReady        = errors.New("not ready")           // nothing was looked at yet
 	ErrOverloaded      = errors.New("overloaded")          // refused before anything was stored
 	ErrUnsigned        = errors.New("unsigned")            // no checkpoint covers it yet, or none is signed any more
+	ErrAltered         = errors.New("altered")             // what is stored is not what was signed
 	ErrUnavailable     = errors.New("storage unavailable") // outcome of a write unknown: send the same ids again
 )
 

@@ -59,6 +59,7 @@ var kinds = []kind{
 	{audit.ErrOverloaded, 503, "unavailable", "Unavailable", "the service is overloaded; nothing was stored, try again shortly"},
 	{errNoSigningKey, 503, "unavailable", "Unavailable", "this service signs nothing, so nothing can be proved; its operators can give it a signing key"},
 	{audit.ErrUnsigned, 503, "unavailable", "Unavailable", "no signed checkpoint covers this yet; try again in a second, and if that goes on tell the service's operators: its trail may be refused"},
+	{audit.ErrAltered, 500, "internal", "Internal error", "what is stored is not what was signed, so that a proof of it would not verify; tell the service's operators: its log says where, and `ocore-audit verify trail --deep` what"},
 	{audit.ErrUnavailable, 503, "unavailable", "Unavailable", "the database can't be used just now; the outcome of a write is unknown, so send it again with the same ids"},
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ocore.dev/audit/internal/audit"
+	"ocore.dev/audit/internal/merkle"
 	"ocore.dev/audit/internal/proof"
 	"ocore.dev/audit/internal/testkit"
 )
@@ -263,6 +264,91 @@ func TestNothingIsProvenOfATrailThatWasTamperedWith(t *testing.T) {
 	if _, err := proof.VerifyEntry([]byte(signed.body), keysOf(t, s)); err != nil {
 		t.Errorf("what was given out: %v", err)
 	}
+}
+
+// What isn't as it was signed gives an alarm that says where, and no proof that doesn't verify.
+func TestWhatWasAlteredIsNotProven(t *testing.T) {
+	t.Parallel()
+	var log lines
+	s := testkit.ServeDatabase(t, testkit.NewDatabase(t), logTo(&log))
+	receipts := seed(t, s, numbered(1000)...)
+	entry := "/audit-logs/entries/" + receipts[411].ID + "/proof"
+	const growth = "/audit-logs/consistency?from=700"
+	for _, path := range []string{entry, "/audit-logs/entries/" + receipts[999].ID + "/proof", growth} { // now the upper tree is kept
+		if a := get(t, s, ada, path); a.status != http.StatusOK {
+			t.Fatal(a.body)
+		}
+	}
+	super := testkit.Connect(t, s.Database.SuperuserURL)
+	run := func(statements string) {
+		t.Helper()
+		if _, err := super.Exec(t.Context(), statements); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables := []string{"entries", "entry_ids", "tiles", "checkpoints"}
+	for _, table := range tables {
+		run("CREATE TEMP TABLE was_" + table + " AS SELECT * FROM " + table)
+	}
+	for _, c := range []struct{ path, tamper, says string }{
+		{entry, "UPDATE entries SET entry = replace(entry, 'srv-', 'web-') WHERE position = 411", "position 411"},
+		{entry, `UPDATE entries SET entry = replace(entry, '"resourceId":"srv-411",', '') WHERE position = 411`, "position 411"},
+		{entry, "UPDATE entries SET entry = '' WHERE position = 411", "position 411"},
+		{entry, "UPDATE entries SET created_at = created_at + interval '1 us' WHERE position = 411", "position 411"},
+		{entry, "UPDATE entries SET salts = set_byte(salts, 5, get_byte(salts, 5) # 1) WHERE position = 411", "position 411"},
+		{entry, "UPDATE entry_ids SET position = 412 WHERE position = 411", "position 412"},
+		{entry, "UPDATE tiles SET hashes = set_byte(hashes, 154 * 32, get_byte(hashes, 154 * 32) # 1) WHERE level = 0 AND index = 1", "position 411"},
+		{entry, "UPDATE checkpoints SET note = replace(note, 'acme', 'acmf')", "checkpoint"},
+		{growth, "UPDATE tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) WHERE level = 0 AND index = 2", "size 700"},
+		{growth, "DELETE FROM tiles WHERE level = 0 AND index = 2", "tile 0/2"},
+	} {
+		before := len(log.String())
+		run(c.tamper)
+		a := get(t, s, ada, c.path)
+		if p := a.problem(t, http.StatusInternalServerError); p.Detail == nil || !strings.Contains(*p.Detail, "not what was signed") {
+			t.Errorf("%s: %s", c.tamper, a.body)
+		}
+		if line := log.String()[before:]; !strings.Contains(line, "altered: the trail of acme") || !strings.Contains(line, c.says) {
+			t.Errorf("%s: logged %s", c.tamper, line)
+		}
+		for _, table := range tables {
+			run("DELETE FROM " + table + "; INSERT INTO " + table + " SELECT * FROM was_" + table)
+		}
+		if a := get(t, s, ada, c.path); a.status != http.StatusOK {
+			t.Errorf("%s, and back: %s", c.tamper, a.body)
+		}
+	}
+}
+
+// What was remembered of a damaged tree is forgotten when that was mended.
+func TestAMendedTreeIsProvenAgain(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	receipts := seed(t, s, numbered(1000)...)
+	tile(t, s, ada, "/tlog/acme/checkpoint") // the signer looks at the tree too
+	super := testkit.Connect(t, s.Database.SuperuserURL)
+	if _, err := super.Exec(t.Context(), "UPDATE tiles SET root = sha256(root) WHERE level = 0 AND index = 2"); err != nil {
+		t.Fatal(err)
+	}
+	path := "/audit-logs/entries/" + receipts[411].ID + "/proof"
+	get(t, s, ada, path).problem(t, http.StatusInternalServerError)
+	mended, err := merkle.TileRoot(leafHashes(receipts[512:768]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := super.Exec(t.Context(), "UPDATE tiles SET root = $1 WHERE level = 0 AND index = 2", mended); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proof.VerifyEntry([]byte(get(t, s, ada, path).body), keysOf(t, s)); err != nil {
+		t.Error(err)
+	}
+}
+
+func leafHashes(receipts []audit.Receipt) (joined []byte) {
+	for _, r := range receipts {
+		joined = append(joined, r.LeafHash...)
+	}
+	return joined
 }
 
 func TestWithoutASigningKeyNothingIsProven(t *testing.T) {

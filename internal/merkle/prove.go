@@ -17,12 +17,34 @@ type Span struct {
 	From, To int64
 }
 
+// Gap is the error of a [Reader] that gave fewer hashes of a tile than the tree has.
+type Gap struct {
+	Tile         TileID
+	Bytes, Asked int64
+}
+
+func (g *Gap) Error() string {
+	return fmt.Sprintf("tile %d/%d has %d bytes of %d", g.Tile.Level, g.Tile.Index, g.Bytes, g.Asked)
+}
+
 // Reader reads hashes of finished subtrees: for each span the joined hashes.
 type Reader func(ctx context.Context, spans []Span) ([][]byte, error)
 
+// Node names a finished subtree: that over 2^Level leaves, the Index-th from the left. Its
+// hash is the same in every later tree.
+type Node = compact.NodeID
+
+// Kept remembers hashes of finished subtrees.
+type Kept interface {
+	Get(node Node) (hash []byte, known bool)
+	Add(node Node, hash []byte)
+}
+
 // Inclusion proves that the leaf at position is in the tree of the given size (RFC 6962,
-// section 2.1.1): the hashes from the leaf's sibling upwards.
-func Inclusion(ctx context.Context, read Reader, size, position int64) ([][]byte, error) {
+// section 2.1.1): the hashes from the leaf's sibling upwards. kept, unless it is nil, is asked
+// before read, and is given what many proofs need: all that is above the tiles of leaves, and
+// the end of the tree, where leaves have no tile yet.
+func Inclusion(ctx context.Context, read Reader, kept Kept, size, position int64) ([][]byte, error) {
 	if position < 0 || position >= size {
 		return nil, fmt.Errorf("position %d is outside of a tree of size %d", position, size)
 	}
@@ -30,7 +52,40 @@ func Inclusion(ctx context.Context, read Reader, size, position int64) ([][]byte
 	if err != nil {
 		return nil, err
 	}
-	return proveBy(ctx, read, nodes)
+	hashes, err := recall(ctx, read, kept, size, nodes.IDs)
+	if err != nil {
+		return nil, err
+	}
+	return nodes.Rehash(hashes, hashChildren)
+}
+
+// recall is readNodes for what isn't kept.
+func recall(ctx context.Context, read Reader, kept Kept, size int64, nodes []Node) ([][]byte, error) {
+	if kept == nil {
+		return readNodes(ctx, read, nodes)
+	}
+	hashes := make([][]byte, len(nodes))
+	var missing []Node
+	for i, node := range nodes {
+		if hash, known := kept.Get(node); known {
+			hashes[i] = hash
+		} else {
+			missing = append(missing, node)
+		}
+	}
+	found, err := readNodes(ctx, read, missing)
+	if err != nil {
+		return nil, err
+	}
+	for i, node := range nodes {
+		if hashes[i] != nil {
+			continue
+		}
+		if hashes[i], found = found[0], found[1:]; node.Level >= tileBits || !(TileID{0, spanOf(node).From / TileWidth}).Full(size) {
+			kept.Add(node, hashes[i])
+		}
+	}
+	return hashes, nil
 }
 
 // Consistency proves that the tree of size from is the beginning of the tree of size to
@@ -43,15 +98,11 @@ func Consistency(ctx context.Context, read Reader, from, to int64) ([][]byte, er
 	if err != nil {
 		return nil, err
 	}
-	return proveBy(ctx, read, nodes)
-}
-
-func proveBy(ctx context.Context, read Reader, nodes proof.Nodes) ([][]byte, error) {
 	hashes, err := readNodes(ctx, read, nodes.IDs)
 	if err != nil {
 		return nil, err
 	}
-	return nodes.Rehash(hashes, rfc6962.DefaultHasher.HashChildren)
+	return nodes.Rehash(hashes, hashChildren)
 }
 
 // Root reads the root of the tree of the given size.
@@ -154,7 +205,7 @@ func (a *around) flush(ctx context.Context) error {
 func fold(hashes [][]byte) []byte {
 	root := hashes[len(hashes)-1]
 	for _, hash := range slices.Backward(hashes[:len(hashes)-1]) {
-		root = rfc6962.DefaultHasher.HashChildren(hash, root)
+		root = hashChildren(hash, root)
 	}
 	return root
 }
@@ -188,7 +239,7 @@ func readNodes(ctx context.Context, read Reader, nodes []compact.NodeID) ([][]by
 		span := spanOf(node)
 		at := places[TileID{span.Level, span.From / TileWidth}]
 		if got, want := int64(len(tiles[at])), (spans[at].To-spans[at].From)*HashSize; got != want {
-			return nil, fmt.Errorf("tile %d/%d has %d bytes of %d", span.Level, span.From/TileWidth, got, want)
+			return nil, &Gap{TileID{span.Level, span.From / TileWidth}, got, want}
 		}
 		begin := (span.From - spans[at].From) * HashSize
 		hashes[i] = perfect(tiles[at][begin : begin+(span.To-span.From)*HashSize])
@@ -206,6 +257,13 @@ func perfect(hashes []byte) []byte {
 	if len(hashes) == HashSize {
 		return hashes
 	}
-	half := len(hashes) / 2
-	return rfc6962.DefaultHasher.HashChildren(perfect(hashes[:half]), perfect(hashes[half:]))
+	level := make([]byte, len(hashes)/2)
+	for pairs := len(hashes) / (2 * HashSize); pairs > 0; pairs /= 2 {
+		for i := range pairs {
+			parent := parentOf(hashes[2*i*HashSize : (2*i+2)*HashSize])
+			copy(level[i*HashSize:], parent[:])
+		}
+		hashes = level
+	}
+	return level[:HashSize:HashSize]
 }

@@ -20,7 +20,18 @@ type grove struct {
 	levels [][]byte // of each tile level the hashes
 	stored []tlog.Hash
 	size   int64
+	kept   nodes
 }
+
+// nodes keep everything, of trees of all sizes.
+type nodes map[merkle.Node][]byte
+
+func (n nodes) Get(node merkle.Node) ([]byte, bool) {
+	hash, known := n[node]
+	return hash, known
+}
+
+func (n nodes) Add(node merkle.Node, hash []byte) { n[node] = hash }
 
 func (f *grove) grow(t testing.TB, size int64) {
 	t.Helper()
@@ -90,7 +101,7 @@ func TestProofsEqualTwoIndependentImplementations(t *testing.T) {
 	if testing.Short() {
 		limit = 70_000
 	}
-	var f grove
+	f := grove{kept: nodes{}}
 	f.grow(t, limit)
 	source := rand.New(rand.NewPCG(3, 4))
 	for _, size := range sizes(t, 200, limit) {
@@ -115,7 +126,7 @@ func TestProofsEqualTwoIndependentImplementations(t *testing.T) {
 
 func (f *grove) compareInclusion(t *testing.T, size, position int64, root []byte) {
 	t.Helper()
-	got, err := merkle.Inclusion(t.Context(), f.read, size, position)
+	got, err := merkle.Inclusion(t.Context(), f.read, nil, size, position)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,8 +137,43 @@ func (f *grove) compareInclusion(t *testing.T, size, position int64, root []byte
 	if fmt.Sprint(hashes(got)) != fmt.Sprint([]tlog.Hash(want)) {
 		t.Fatalf("position %d of %d differs", position, size)
 	}
+	if kept, err := merkle.Inclusion(t.Context(), f.read, f.kept, size, position); err != nil || fmt.Sprint(hashes(kept)) != fmt.Sprint(hashes(got)) {
+		t.Fatalf("position %d of %d differs when nodes of other sizes are kept: %v", position, size, err)
+	}
 	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(position), uint64(size), merkle.LeafHash(leaf(position)), got, root); err != nil {
 		t.Fatalf("position %d of %d: %v", position, size, err)
+	}
+}
+
+// Once nodes are kept, a proof reads the tile of its leaf and nothing else, also from another
+// tile, at the end of the tree, and in a tree that has grown.
+func TestKeptNodesAreNotReadAgain(t *testing.T) {
+	t.Parallel()
+	f := grove{kept: nodes{}}
+	f.grow(t, 70_500)
+	var read []merkle.Span
+	reader := func(ctx context.Context, spans []merkle.Span) ([][]byte, error) {
+		read = append(read, spans...)
+		return f.read(ctx, spans)
+	}
+	for _, c := range []struct {
+		size, position int64
+		most           int // spans
+	}{
+		{70_100, 300, 4}, {70_100, 300, 1}, {70_100, 511, 1}, {70_100, 69_999, 3}, {70_100, 69_999, 0}, {70_500, 300, 4}, {70_500, 301, 1},
+	} {
+		read = nil
+		if _, err := merkle.Inclusion(t.Context(), reader, f.kept, c.size, c.position); err != nil || len(read) > c.most {
+			t.Errorf("%+v reads %+v: %v", c, read, err)
+		}
+		if c.most == 1 && (len(read) != 1 || read[0].Level != 0 || read[0].From/merkle.TileWidth != c.position/merkle.TileWidth) {
+			t.Errorf("%+v reads %+v", c, read)
+		}
+	}
+	for node := range f.kept {
+		if node.Level < 8 && node.Index<<node.Level < 70_100/256*256 {
+			t.Errorf("%+v of a leaf's tile is kept", node)
+		}
 	}
 }
 
@@ -218,14 +264,14 @@ func TestProofsOutsideOfTheTreeAreRefused(t *testing.T) {
 	f.grow(t, 300)
 	nothing := func([]byte) error { return nil }
 	for name, try := range map[string]func() error{
-		"before":       func() error { _, err := merkle.Inclusion(t.Context(), f.read, 300, -1); return err },
-		"behind":       func() error { _, err := merkle.Inclusion(t.Context(), f.read, 300, 300); return err },
+		"before":       func() error { _, err := merkle.Inclusion(t.Context(), f.read, nil, 300, -1); return err },
+		"behind":       func() error { _, err := merkle.Inclusion(t.Context(), f.read, nil, 300, 300); return err },
 		"shrinks":      func() error { _, err := merkle.Consistency(t.Context(), f.read, 300, 299); return err },
 		"negative":     func() error { _, err := merkle.Consistency(t.Context(), f.read, -1, 299); return err },
 		"not ordered":  func() error { return merkle.Around(t.Context(), f.read, 300, []int64{5, 4}, nothing) },
 		"twice":        func() error { return merkle.Around(t.Context(), f.read, 300, []int64{4, 4}, nothing) },
 		"behind them":  func() error { return merkle.Around(t.Context(), f.read, 300, []int64{300}, nothing) },
-		"short answer": func() error { _, err := merkle.Inclusion(t.Context(), short, 300, 5); return err },
+		"short answer": func() error { _, err := merkle.Inclusion(t.Context(), short, nil, 300, 5); return err },
 	} {
 		if try() == nil {
 			t.Errorf("%s: was proved", name)

@@ -73,22 +73,24 @@ func checkpointOf(rows []db.CheckpointNewestRow) audit.Checkpoint {
 	return audit.Checkpoint{Number: r.Number, Size: r.Size, Root: r.Root, Note: r.Note, SignedAt: r.SignedAt.UTC()}
 }
 
-// EntryWithSalts finds one entry by its id, with what opens its leaf, and the trail's
-// newest checkpoint, of size 0 when there is none; or [audit.ErrNotFound].
-func (s *Store) EntryWithSalts(ctx context.Context, organization, id string) (audit.Row, []byte, audit.Checkpoint, error) {
+// EntryToProve finds one entry by its id, with what its proof begins with; or
+// [audit.ErrNotFound].
+func (s *Store) EntryToProve(ctx context.Context, organization, id string) (audit.ToProve, error) {
 	var p pipeline
 	p.in(ctx, organization)
-	queries.EntryByID(ctx, &p, []db.EntryByIDParams{{Organization: organization, ID: id}})
-	entry := readEntries(&p, 1)
-	salts := many(&p, queries.SaltsByID(ctx, &p, []db.SaltsByIDParams{{Organization: organization, ID: id}}).Query)
+	found := many(&p, queries.EntryToProve(ctx, &p, []db.EntryToProveParams{{Organization: organization, ID: id}}).Query)
 	newest := many(&p, queries.CheckpointNewest(ctx, &p, []string{organization}).Query)
 	if err := p.run(ctx, s.reads); err != nil {
-		return audit.Row{}, nil, audit.Checkpoint{}, translate("read an entry", err)
+		return audit.ToProve{}, translate("read an entry", err)
 	}
-	if len(entry.rows) == 0 || len(*salts) == 0 {
-		return audit.Row{}, nil, audit.Checkpoint{}, audit.ErrNotFound
+	if len(*found) == 0 {
+		return audit.ToProve{}, audit.ErrNotFound
 	}
-	return entry.rows[0], (*salts)[0], checkpointOf(*newest), nil
+	e := (*found)[0]
+	return audit.ToProve{
+		Row:   audit.Row{Position: e.Position, CreatedAt: e.CreatedAt.UTC(), Text: e.Entry},
+		Salts: e.Salts, Tile: e.Hashes, Newest: checkpointOf(*newest),
+	}, nil
 }
 
 // RowsWithSalts reads entries and what opens their leaves, in the order of the positions,

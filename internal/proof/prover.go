@@ -21,9 +21,8 @@ type Trees interface {
 	Tree(organization string, size int64) merkle.Reader
 	// Signed is the newest checkpoint, of size 0 when there is none, and the trail's size.
 	Signed(ctx context.Context, organization string) (newest audit.Checkpoint, size int64, err error)
-	// EntryWithSalts finds an entry, what opens its leaf, and the newest checkpoint, of size 0
-	// when there is none; or [audit.ErrNotFound].
-	EntryWithSalts(ctx context.Context, organization, id string) (audit.Row, []byte, audit.Checkpoint, error)
+	// EntryToProve finds an entry, or [audit.ErrNotFound].
+	EntryToProve(ctx context.Context, organization, id string) (audit.ToProve, error)
 	// RowsWithSalts reads entries and what opens their leaves, in the order of the positions,
 	// which descend and must exist.
 	RowsWithSalts(ctx context.Context, organization string, positions []int64) ([]audit.Row, [][]byte, error)
@@ -33,17 +32,22 @@ type Trees interface {
 
 // Prover makes proofs of what is signed. Where a proof needs a checkpoint that there isn't
 // yet, it asks the signer for one, or without a signer waits for another instance's.
+//
+// It verifies the proofs of entries and of consistency before it gives them out: what was
+// damaged or altered in the database shall be heard of in the service's log first.
 type Prover struct {
 	trees   Trees
 	keys    *SigningKeys
 	signer  *Signer
 	patient time.Duration
 	signing singleflight.Group
+	opened  openedNotes
+	kept    keptNodes
 }
 
 // NewProver proves by trees. signer is nil where another instance signs.
 func NewProver(trees Trees, keys *SigningKeys, signer *Signer) *Prover {
-	return &Prover{trees: trees, keys: keys, signer: signer, patient: 3 * time.Second}
+	return &Prover{trees: trees, keys: keys, signer: signer, patient: 3 * time.Second, opened: newOpenedNotes(), kept: newKeptNodes()}
 }
 
 // Keys are what verifies an organization's checkpoints: first the keys that sign.
@@ -121,22 +125,96 @@ type Inclusion struct {
 	Proof string
 }
 
-// Entry proves that the entry is in the signed tree. It fails with [audit.ErrNotFound], and
-// with [audit.ErrUnsigned] while no checkpoint has the entry.
+// Entry proves that the entry is in the signed tree. It fails with [audit.ErrNotFound], with
+// [audit.ErrUnsigned] while no checkpoint has the entry, and with [audit.ErrAltered] when the
+// entry isn't in the tree as it is stored.
 func (p *Prover) Entry(ctx context.Context, organization, id string) (Inclusion, error) {
-	row, salts, newest, err := p.trees.EntryWithSalts(ctx, organization, id)
+	e, err := p.trees.EntryToProve(ctx, organization, id)
 	if err != nil {
 		return Inclusion{}, err
 	}
-	checkpoint, err := p.covering(ctx, organization, row.Position, newest)
+	if known, err := (entry{e.Row, e.Salts}).id(); err != nil || known != id {
+		return Inclusion{}, fmt.Errorf("%w: the trail of %s, position %d: the id is another entry's", audit.ErrAltered, organization, e.Row.Position)
+	}
+	checkpoint, err := p.covering(ctx, organization, e.Row.Position, e.Newest)
 	if err != nil {
 		return Inclusion{}, err
 	}
-	path, err := merkle.Inclusion(ctx, p.trees.Tree(organization, checkpoint.Size), checkpoint.Size, row.Position)
+	signed, err := p.open(organization, checkpoint)
 	if err != nil {
 		return Inclusion{}, err
 	}
-	return Inclusion{row, salts, inclusionFile(row.Position, path, checkpoint.Note)}, nil
+	path, err := p.path(ctx, organization, e, signed, p.kept.of(organization))
+	if errors.Is(err, audit.ErrAltered) {
+		if path, err = p.path(ctx, organization, e, signed, nil); err == nil {
+			p.kept.forget() // it is of a database that was mended since
+		}
+	}
+	if err != nil {
+		return Inclusion{}, err
+	}
+	return Inclusion{e.Row, e.Salts, inclusionFile(e.Row.Position, path, checkpoint.Note)}, nil
+}
+
+// path is the way from an entry's leaf to the signed root, which it leads to.
+func (p *Prover) path(ctx context.Context, organization string, e audit.ToProve, signed Signed, kept merkle.Kept) ([][]byte, error) {
+	position := e.Row.Position
+	read := fromTile(e.Tile, position/merkle.TileWidth, p.trees.Tree(organization, signed.Size))
+	path, err := merkle.Inclusion(ctx, read, kept, signed.Size, position)
+	if err != nil {
+		return nil, unread(err, "the trail of %s, on the way from position %d to the checkpoint of size %d", organization, position, signed.Size)
+	}
+	hash, err := entry{e.Row, e.Salts}.leafHash(organization)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the trail of %s: %w", audit.ErrAltered, organization, err)
+	}
+	if err := merkle.VerifyInclusion(position, signed.Size, hash, path, signed.Root); err != nil {
+		return nil, fmt.Errorf("%w: the trail of %s, position %d: the stored entry, its salts, or a hash of the tree on the way to the checkpoint of size %d: %w",
+			audit.ErrAltered, organization, position, signed.Size, err)
+	}
+	return path, nil
+}
+
+// unread makes [audit.ErrAltered] of a tree that has gaps; a database that doesn't answer is
+// another matter.
+func unread(err error, format string, args ...any) error {
+	var gap *merkle.Gap
+	if !errors.As(err, &gap) {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", audit.ErrAltered, fmt.Sprintf(format, args...), err)
+}
+
+// fromTile reads hashes of one tile of leaves from what was read of it already.
+func fromTile(hashes []byte, index int64, read merkle.Reader) merkle.Reader {
+	if hashes == nil {
+		return read
+	}
+	return func(ctx context.Context, spans []merkle.Span) ([][]byte, error) {
+		found := make([][]byte, len(spans))
+		var others []merkle.Span
+		for i, s := range spans {
+			if s.Level == 0 && s.From/merkle.TileWidth == index {
+				first := index * merkle.TileWidth
+				found[i] = hashes[(s.From-first)*merkle.HashSize : (s.To-first)*merkle.HashSize]
+			} else {
+				others = append(others, s)
+			}
+		}
+		if len(others) == 0 {
+			return found, nil
+		}
+		rest, err := read(ctx, others)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			if found[i] == nil {
+				found[i], rest = rest[0], rest[1:]
+			}
+		}
+		return found, nil
+	}
 }
 
 // inclusionFile is a file of c2sp.org/tlog-proof.
@@ -178,13 +256,31 @@ func (p *Prover) Consistency(ctx context.Context, organization string, from, to 
 	}
 	hashes, err := merkle.Consistency(ctx, p.trees.Tree(organization, to), from, to)
 	if err != nil {
-		return Proven{}, err
+		return Proven{}, unread(err, "the trail of %s between sizes %d and %d", organization, from, to)
 	}
 	proven := Proven{From: from, To: to, Hashes: hashes}
-	if to == checkpoint.Size {
-		proven.Checkpoint = checkpoint.Note
+	if to < checkpoint.Size {
+		return proven, nil
 	}
-	return proven, nil
+	proven.Checkpoint = checkpoint.Note
+	return proven, p.checkGrowth(ctx, organization, proven, checkpoint)
+}
+
+// checkGrowth verifies a proof of consistency with the checkpoint that it ends at.
+func (p *Prover) checkGrowth(ctx context.Context, organization string, proven Proven, checkpoint audit.Checkpoint) error {
+	signed, err := p.open(organization, checkpoint)
+	if err != nil {
+		return err
+	}
+	root, err := merkle.Root(ctx, p.trees.Tree(organization, proven.To), proven.From)
+	if err != nil {
+		return unread(err, "the trail of %s at size %d", organization, proven.From)
+	}
+	if err := merkle.VerifyConsistency(proven.From, proven.To, proven.Hashes, root, signed.Root); err != nil {
+		return fmt.Errorf("%w: the trail of %s: hashes of the tree between size %d and the checkpoint of size %d: %w",
+			audit.ErrAltered, organization, proven.From, proven.To, err)
+	}
+	return nil
 }
 
 // saltsChunk is how many entries' salts are read at once.

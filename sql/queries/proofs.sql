@@ -15,10 +15,12 @@ WHERE organization = @organization AND position = ANY (@positions::bigint[]) ORD
 SELECT position, salts FROM entries
 WHERE organization = @organization AND position = ANY (@positions::bigint[]) ORDER BY position DESC;
 
--- name: SaltsByID :batchmany
--- Index: entry_ids_pkey, entries_pkey.
-SELECT e.salts
+-- name: EntryToProve :batchmany
+-- With the hashes of the tile that the entry's leaf is in, once that is full. Index:
+-- entry_ids_pkey, entries_pkey, tiles_pkey.
+SELECT e.position, e.created_at, e.entry, e.salts, t.hashes
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
+LEFT JOIN tiles t ON t.organization = i.organization AND t.level = 0 AND t.index = i.position / 256
 WHERE i.organization = @organization AND i.id = @id;
 
 -- name: CheckpointNewest :batchmany

@@ -53,6 +53,9 @@ var All = []Row{
 	{"search", "admin search", search},
 	{"shapes", "every filter shape against a tenth of the size", shapes},
 	{"footprint", "memory, allocations, disk", footprint},
+	{"proof", "inclusion proof of an entry", proofs},
+	{"verify", "verify trail --deep", verification},
+	{"tree", "leaf and tree", provability},
 	{"open", "open load at half the maximum", open},
 }
 
