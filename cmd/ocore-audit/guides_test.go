@@ -113,6 +113,11 @@ type guide struct {
 func newGuide(t *testing.T, path string) *guide {
 	t.Helper()
 	g := &guide{path: path, blocks: readBlocks(t, path), dir: folder(t), addresses: map[string]string{}}
+	for _, program := range []string{"psql", "pg_dump", "pg_restore"} {
+		if _, err := exec.LookPath(program); err != nil && g.mentions(program+" ") {
+			t.Skipf("%s needs %s, which PostgreSQL's client package has: %v", g.path, program, err)
+		}
+	}
 	bin := filepath.Join(g.dir, "bin")
 	self, err := filepath.Abs(os.Args[0])
 	if err == nil {
@@ -162,11 +167,6 @@ func (g *guide) startService(t *testing.T) {
 // the superuser.
 func (g *guide) startDatabase(t *testing.T) {
 	t.Helper()
-	for _, program := range []string{"psql", "pg_dump", "pg_restore"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s needs %s, which PostgreSQL's client package has: %v", g.path, program, err)
-		}
-	}
 	dir := folder(t)
 	server, err := embedded.Start(t.Context(), embedded.Options{Dir: filepath.Join(dir, "postgres"), Fast: true})
 	if err != nil {
