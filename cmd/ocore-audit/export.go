@@ -131,7 +131,7 @@ func (e *exportFlags) client() (*trail.Client, error) {
 			return nil, err
 		}
 		organization := e.organization
-		if organization == "" {
+		if organization == "" || organization == audit.AdminOrganization { // which nobody is a member of
 			organization = ownOrganization
 		}
 		if e.token, err = auth.NewDevelopmentToken(secret, developer(organization), time.Now(), time.Hour); err != nil {

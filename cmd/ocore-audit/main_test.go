@@ -207,6 +207,26 @@ func (s *instance) get(t *testing.T, token, path string) (int, []byte) {
 	return response.StatusCode, body
 }
 
+// post records, or fails the test.
+func (s *instance) post(t *testing.T, token, path, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
+		answer, _ := io.ReadAll(response.Body)
+		t.Fatalf("%s: %s: %s", path, response.Status, answer)
+	}
+}
+
 func (s *instance) total(t *testing.T, token string) int {
 	t.Helper()
 	_, body := s.get(t, token, "/api/audit-logs?per_page=1")

@@ -35,7 +35,11 @@ or not the one that was mirrored before.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			checkpoint, err := mirror(c.Context(), args[0], &service, &trusted)
 			if err == nil {
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d entries, root %x\n", checkpoint.Origin, checkpoint.Size, checkpoint.Root)
+				said := "signed"
+				if len(trusted.keys) == 0 && trusted.keysFile == "" {
+					said = "its signature was not checked: give the keys that you trust with --keys-file"
+				}
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d entries, root %x, %s\n", checkpoint.Origin, checkpoint.Size, checkpoint.Root, said)
 			}
 			if errors.Is(err, proof.ErrMismatch) {
 				return &exitError{exitMismatch, fmt.Errorf("%s: NOT MIRRORED: %w", args[0], err)}

@@ -217,7 +217,7 @@ that you took earlier, or from the people who run the service.`
 func (f *verifyFlags) trusted() (proof.Keys, error) {
 	lines := f.keys
 	if f.keysFile != "" {
-		text, err := os.ReadFile(f.keysFile)
+		text, err := readEvidence(f.keysFile, nil)
 		if err != nil {
 			return proof.Keys{}, usage("--keys-file: %w", err)
 		}
@@ -233,12 +233,25 @@ func (f *verifyFlags) trusted() (proof.Keys, error) {
 	return keys, nil
 }
 
+// maxEvidence is far above a proof of the largest entry, which has some 260 KB.
+const maxEvidence = 8 << 20
+
 // readEvidence reads a file, or standard input for -.
 func readEvidence(name string, stdin io.Reader) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(stdin)
+	from := stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		from = file
 	}
-	return os.ReadFile(name)
+	text, err := io.ReadAll(io.LimitReader(from, maxEvidence+1))
+	if err == nil && len(text) > maxEvidence {
+		err = fmt.Errorf("%s: no proof of an entry, checkpoint or proof of consistency is larger than %d MiB; an export is checked by \"verify export\"", name, maxEvidence>>20)
+	}
+	return text, err
 }
 
 // evidence is a file that may be large: reading it can be interrupted, and moves a bar.

@@ -2,10 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"ocore.dev/audit/internal/embedded"
 )
 
 const vectors = root + "/docs/vectors"
@@ -66,6 +71,17 @@ func TestVerifyTellsWhatFilesShow(t *testing.T) {
 		{"entry missing.json --keys-file keys.txt", exitFailed, "no such file"},
 		{"export entry.json --keys-file keys.txt", exitFailed, "could not be checked"},
 		{"export /dev/null --keys-file keys.txt", exitFailed, "must be a file"},
+		{"entry /dev/zero --keys-file keys.txt", exitFailed, "larger than 8 MiB"},
+		{"checkpoint checkpoint-13.txt /dev/zero --keys-file keys.txt", exitFailed, "larger than 8 MiB"},
+		{"entry entry.json --keys-file /dev/zero", exitUsage, "larger than 8 MiB"},
+		{"entry . --keys-file keys.txt", exitFailed, "is a directory"},
+		{"trail --service http://127.0.0.1:1 --token t --keys-file keys.txt --checkpoint missing.txt", exitUsage, "--checkpoint"},
+		{"trail --service http://127.0.0.1:1 --token t --keys-file keys.txt --checkpoint entry.json", exitFailed, "entry.json: could not be checked"},
+		{"trail --service http://127.0.0.1:1 --token t --keys-file keys-next.txt --checkpoint checkpoint-13.txt", exitMismatch, "checkpoint-13.txt: NOT VERIFIED"},
+		{"trail --service http://127.0.0.1:1 --token t --keys-file keys.txt --deep", exitUsage, "are of databases"},
+		{"trail --service http://127.0.0.1:1 --token t --keys-file keys.txt --checkpoint-dir .", exitUsage, "are of databases"},
+		{"trail --service http://127.0.0.1:1 --token t --keys-file keys.txt --organization _admin", exitUsage, "ocore-audit mirror"},
+		{"trail --service http://127.0.0.1:1 --token t", exitUsage, "give the keys that you trust"},
 		{"checkpoint checkpoint-13.txt checkpoint-21.txt --keys-file keys.txt", exitFailed, "need a consistency proof"},
 
 		{"entry entry.json", exitUsage, "give the keys that you trust"},
@@ -132,4 +148,51 @@ func TestEvidenceComesFromStandardInputToo(t *testing.T) {
 	if out, err := c.CombinedOutput(); err != nil || !strings.Contains(string(out), "position 11") {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// The whole of what a tired operator does: the trail against the running service and against
+// the database, before and after somebody changed an entry.
+func TestVerifyATrailOfAServiceAndItsDatabase(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	s := start(t, dir)
+	token := strings.TrimSpace(output(t, dir, "token"))
+	entries := make([]string, 300)
+	for n := range entries {
+		entries[n] = fmt.Sprintf(`{"id":"order-%d","action":"server.created","resourceType":"server","afterState":{"price":1.10}}`, n)
+	}
+	s.post(t, token, "/api/audit-logs/batch", `{"items":[`+strings.Join(entries, ",")+`]}`)
+	run := func(code int, says string, arguments ...string) {
+		t.Helper()
+		if out, got := try(t, dir, arguments...); got != code || !strings.Contains(out, says) {
+			t.Errorf("%v exits with %d: %s, want %d and %q", arguments, got, out, code, says)
+		}
+	}
+	_, checkpoint := s.get(t, token, "/tlog/acme/checkpoint")
+	if err := os.WriteFile(filepath.Join(dir, "old.txt"), checkpoint, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	service := []string{"verify", "trail", "--service", s.url, "--checkpoint", "old.txt"}
+	run(exitOK, "its first 300 entries are signed", "verify", "trail", "--deep")
+	run(exitFailed, "globex: could not be checked: the database has no such trail", "verify", "trail", "--organization", "globex")
+	run(exitOK, "acme: 300 entries, root ", "mirror", "--url", s.url, "tree")
+	run(exitOK, "its signature was not checked", "mirror", "--url", s.url, "tree")
+	run(exitOK, "_admin: 1 entries", "mirror", "--url", s.url, "--organization", "_admin", "admin-tree")
+	run(exitMismatch, "tree mirrors audit.ocore.dev/trails/acme, not", "mirror", "--url", s.url, "--organization", "_admin", "tree")
+
+	server, err := embedded.Attach(filepath.Join(dir, ".data", "postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), server.SuperuserURL("ocore_audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `UPDATE entries SET entry = replace(entry, '1.10', '0.10') WHERE entry LIKE '%order-42"%'`); err != nil {
+		t.Fatal(err)
+	}
+	run(exitMismatch, "position 42: the stored leaf hash is not that of the stored entry", "verify", "trail", "--deep")
+	run(exitMismatch, "position 42: this entry, as it stands here, is not in the trail", service...)
+	run(exitFailed, "no such file", "export", "--url", s.url, "--with-proof", "--output", "nowhere/trail.json")
 }

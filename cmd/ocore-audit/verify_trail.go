@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ocore.dev/audit/gen/client/trail"
+	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/embedded"
 	"ocore.dev/audit/internal/postgres"
 	"ocore.dev/audit/internal/proof"
@@ -39,13 +41,15 @@ data folder's own. It is read in one state, by a transaction that changes nothin
 services can go on; rows that are deleted meanwhile can't be vacuumed until it ends.
 
 With --service everything is taken from a running service instead: the trail is exported with
-proofs to a temporary file and checked there. Services record exports.
+proofs to a temporary file and checked there. Services record exports. What a service answers
+it may have read before somebody changed the database, or before that was mended.
 
 --checkpoint-dir compares the newest checkpoints that the service keeps outside of the database, and
 --checkpoint one that you kept: without any, an older copy of the database looks the same.
 
 Keys are those of --key and --keys-file, or the public halves in --signing-key-file, which
-are good for every organization.
+are good for every organization; without any, and without --database-url or --token, the
+data folder's own.
 
 What is wrong is told by its position, the lowest first. Exit codes: 0 verified; 1 could not
 be checked; 2 wrong usage; 5 something isn't as it was recorded.`,
@@ -138,13 +142,19 @@ func (f *verifyTrailFlags) own() error {
 		return err
 	}
 	f.databaseURL = server.SuperuserURL(ownDatabase)
-	if f.signing.keyFile == "" && len(f.keys) == 0 && f.keysFile == "" {
-		f.signing.keyFile = filepath.Join(f.dataDir, signingKeyFile)
-	}
+	f.ownKeys()
 	if f.checkpointDir == "" {
 		f.checkpointDir = filepath.Join(f.dataDir, checkpointFolder)
 	}
 	return nil
+}
+
+// ownKeys trusts the data folder's own key when nobody says whom to trust.
+func (f *verifyTrailFlags) ownKeys() {
+	file := filepath.Join(f.dataDir, signingKeyFile)
+	if _, err := os.Stat(file); err == nil && f.signing.keyFile == "" && len(f.keys) == 0 && f.keysFile == "" {
+		f.signing.keyFile = file
+	}
 }
 
 // keysOf are the keys that are trusted for each organization.
@@ -178,7 +188,7 @@ func (f *verifyTrailFlags) organizations(ctx context.Context, snapshot *postgres
 func (f *verifyTrailFlags) held() (map[string][]proof.HeldNote, error) {
 	held := map[string][]proof.HeldNote{}
 	if f.checkpoint != "" {
-		text, err := os.ReadFile(f.checkpoint)
+		text, err := readEvidence(f.checkpoint, nil)
 		if err != nil {
 			return nil, usage("--checkpoint: %w", err)
 		}
@@ -241,6 +251,9 @@ func (v *trailsVerifier) verify(ctx context.Context, organization string) error 
 		}
 	}}
 	found, err := proof.VerifyTrail(ctx, v.snapshot.Trail(organization), organization, options)
+	if errors.Is(err, audit.ErrNotFound) {
+		return fmt.Errorf("%s: could not be checked: the database has no such trail, or the login sees none of it", organization)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: could not be checked: %w", organization, err)
 	}
@@ -307,16 +320,26 @@ func (v *trailsVerifier) verdict() error {
 
 // service verifies what a running service answers.
 func (f *verifyTrailFlags) service(c *cobra.Command) error {
-	if f.all || f.deep {
-		return usage("--service takes the trail from a service: --all and --deep are of databases")
+	switch {
+	case f.all || f.deep || f.databaseURL != "" || f.checkpointDir != "":
+		return usage("--service takes the trail from a service: --all, --deep, --database-url and --checkpoint-dir are of databases")
+	case f.organization == audit.AdminOrganization:
+		return usage("services don't export the admin trail: verify it in the database, or keep a copy of its tree with ocore-audit mirror")
+	}
+	if f.token == "" {
+		f.ownKeys()
 	}
 	keysOf, err := f.keysOf()
 	if err != nil {
 		return err
 	}
-	keys, err := keysOf(f.organization)
+	keys, err := keysOf(cmp.Or(f.organization, ownOrganization))
 	if err != nil {
 		return usage("--organization %s: %w", f.organization, err)
+	}
+	older, err := f.older(keys)
+	if err != nil {
+		return err
 	}
 	export := exportFlags{url: f.url, token: f.token, dataDir: f.dataDir, organization: f.organization}
 	service, err := export.client()
@@ -324,8 +347,8 @@ func (f *verifyTrailFlags) service(c *cobra.Command) error {
 		return err
 	}
 	result, err := f.exported(c.Context(), service, keys)
-	if err == nil && f.checkpoint != "" {
-		result.growth, err = f.grown(c.Context(), service, keys)
+	if err == nil && older != nil {
+		result.growth, err = older.grown(c.Context(), service, keys)
 	}
 	return f.report(c, f.url, result, err)
 }
@@ -360,35 +383,46 @@ func (f *verifyTrailFlags) exported(ctx context.Context, service *trail.Client, 
 		return servedTrail{}, err
 	}
 	defer evidence.close()
-	export, err := proof.VerifyExport(evidence, evidence.size, keys)
+	export, err := proof.VerifyExportWith(evidence, evidence.size, keys, func(organization string, index, width int64) ([]byte, error) {
+		return service.TreeFile(ctx, organization, proof.TilePath("0", index, width))
+	})
 	if err == nil {
 		err = export.WholeTrail()
 	}
 	return servedTrail{Export: export}, err
 }
 
-// grown asks for the proof that the trail begins with what a checkpoint says.
-func (f *verifyTrailFlags) grown(ctx context.Context, service *trail.Client, keys proof.Keys) (*proof.Growth, error) {
-	text, err := os.ReadFile(f.checkpoint)
+// olderCheckpoint is one that somebody kept.
+type olderCheckpoint struct {
+	text []byte
+	size int64
+}
+
+// older reads the checkpoint of --checkpoint, if there is one: before anything is asked for.
+func (f *verifyTrailFlags) older(keys proof.Keys) (*olderCheckpoint, error) {
+	if f.checkpoint == "" {
+		return nil, nil
+	}
+	text, err := readEvidence(f.checkpoint, nil)
 	if err != nil {
 		return nil, usage("--checkpoint: %w", err)
 	}
-	older, err := keys.Open(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.checkpoint, err)
-	}
+	signed, err := keys.Open(text)
+	return &olderCheckpoint{text, signed.Size}, verdict(f.checkpoint, err)
+}
+
+// grown asks for the proof that the trail begins with what a checkpoint says.
+func (o *olderCheckpoint) grown(ctx context.Context, service *trail.Client, keys proof.Keys) (*proof.Growth, error) {
 	newest, err := service.Checkpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if newest.Size < older.Size {
-		growth, err := proof.VerifyCheckpoints(text, []byte(newest.Checkpoint), nil, keys)
-		return &growth, err
+	var consistency []byte
+	if newest.Size >= o.size {
+		if consistency, err = service.Consistency(ctx, o.size, newest.Size); err != nil {
+			return nil, err
+		}
 	}
-	consistency, err := service.Consistency(ctx, older.Size, newest.Size)
-	if err != nil {
-		return nil, err
-	}
-	growth, err := proof.VerifyCheckpoints(text, []byte(newest.Checkpoint), consistency, keys)
+	growth, err := proof.VerifyCheckpoints(o.text, []byte(newest.Checkpoint), consistency, keys)
 	return &growth, err
 }

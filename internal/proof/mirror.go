@@ -33,6 +33,10 @@ func Mirror(ctx context.Context, fetch Fetch, dir string, keys *Keys, progress f
 		return Checkpoint{}, err
 	}
 	m := mirror{fetch: fetch, dir: dir, size: checkpoint.Size}
+	before, err := m.before(keys, checkpoint)
+	if err != nil {
+		return checkpoint, err
+	}
 	if err := m.leaves(ctx, progress); err != nil {
 		return checkpoint, err
 	}
@@ -42,8 +46,10 @@ func Mirror(ctx context.Context, fetch Fetch, dir string, keys *Keys, progress f
 	if err := m.holds(ctx, checkpoint, "the service's"); err != nil {
 		return checkpoint, err
 	}
-	if err := m.continues(ctx, keys, checkpoint); err != nil {
-		return checkpoint, err
+	if before != nil {
+		if err := m.holds(ctx, *before, "the formerly mirrored"); err != nil {
+			return checkpoint, err
+		}
 	}
 	return checkpoint, m.write("checkpoint", note)
 }
@@ -161,25 +167,26 @@ func (m *mirror) holds(ctx context.Context, c Checkpoint, whose string) error {
 	return nil
 }
 
-// continues holds the tree against the checkpoint that was mirrored before.
-func (m *mirror) continues(ctx context.Context, keys *Keys, now Checkpoint) error {
+// before is the checkpoint that was mirrored before, nil when none was. It is looked at
+// first: files of another trail must not come between.
+func (m *mirror) before(keys *Keys, now Checkpoint) (*Checkpoint, error) {
 	note, err := os.ReadFile(m.path("checkpoint"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	before, err := openMirrored(note, keys)
 	switch {
 	case err != nil:
-		return within("the mirrored checkpoint", err)
+		return nil, within("the mirrored checkpoint", err)
 	case before.Origin != now.Origin:
-		return mismatch(-1, "%s mirrors %s, not %s", m.dir, before.Origin, now.Origin)
+		return nil, mismatch(-1, "%s mirrors %s, not %s", m.dir, before.Origin, now.Origin)
 	case before.Size > now.Size:
-		return mismatch(-1, "the service's checkpoint is of size %d, an older one was of size %d: entries are gone", now.Size, before.Size)
+		return nil, mismatch(-1, "the service's checkpoint is of size %d, an older one was of size %d: entries are gone", now.Size, before.Size)
 	}
-	return m.holds(ctx, before, "the formerly mirrored")
+	return &before, nil
 }
 
 // read is a [merkle.Reader] of the files.

@@ -36,7 +36,16 @@ type Export struct {
 // holds no more of it than the positions and hashes of one bundle. Errors are [*Error], or
 // those of reading.
 func VerifyExport(file io.ReaderAt, size int64, keys Keys) (Export, error) {
-	v := exportVerifier{keys: keys, below: math.MaxInt64}
+	return VerifyExportWith(file, size, keys, nil)
+}
+
+// Tile reads the hashes of a tile of leaves of an organization's trail, or its first width ones.
+type Tile func(organization string, index, width int64) ([]byte, error)
+
+// VerifyExportWith is [VerifyExport] that also tells which entry isn't in the trail, since it
+// can ask for tiles. What it is given of them need not be trusted.
+func VerifyExportWith(file io.ReaderAt, size int64, keys Keys, tile Tile) (Export, error) {
+	v := exportVerifier{keys: keys, tile: tile, below: math.MaxInt64}
 	outline, err := outlineOf(file, size)
 	if err != nil {
 		return Export{}, err
@@ -122,6 +131,7 @@ func (e Export) WholeTrail() error {
 
 type exportVerifier struct {
 	keys    Keys
+	tile    Tile // nil: there is nobody to ask
 	outline outline
 	items   *cursor
 	below   int64 // the position before; they descend
@@ -170,12 +180,55 @@ func (v *exportVerifier) bundle(c *cursor) error {
 	}
 	if !bytes.Equal(root, signed.Root) {
 		if covered == 1 {
-			return mismatch(positions[0], "this entry, as it stands here, is not in the trail: a value, a salt, the time, the position or the proof is another than it was")
+			return mismatch(positions[0], "%s", notInTrail)
+		}
+		if err := v.locate(signed, positions, leafHashes, hashes); err != nil {
+			return err
 		}
 		return mismatch(-1, "among the entries from position %d to %d at least one is not in the trail as it stands here (or the proof was altered); "+
 			"an export doesn't show which: ask for the proof of each", positions[0], positions[len(positions)-1])
 	}
 	return nil
+}
+
+const notInTrail = "this entry, as it stands here, is not in the trail: a value, a salt, the time, the position or the proof is another than it was"
+
+// locate finds the entries whose hashes are others than the tree's, by tiles that lead to the
+// signed root. It is nil when there are none, or the tiles are not the signed tree's either.
+func (v *exportVerifier) locate(signed Signed, positions []int64, leafHashes, others [][]byte) error {
+	if v.tile == nil {
+		return nil
+	}
+	tree := make([][]byte, len(positions))
+	var tile []byte
+	at := int64(-1)
+	for i, position := range positions {
+		if index := position / merkle.TileWidth; index != at {
+			first := index * merkle.TileWidth
+			width := min(merkle.TileWidth, signed.Size-first)
+			var err error
+			if tile, err = v.tile(signed.Organization(), index, width); err != nil || int64(len(tile)) != width*merkle.HashSize {
+				return nil
+			}
+			at = index
+		}
+		tree[i] = tile[position%merkle.TileWidth*merkle.HashSize:][:merkle.HashSize]
+	}
+	if root, err := merkle.RootOf(signed.Size, positions, tree, others); err != nil || !bytes.Equal(root, signed.Root) {
+		return nil
+	}
+	altered, first := 0, int64(0)
+	for i, hash := range leafHashes {
+		if !bytes.Equal(hash, tree[i]) {
+			if altered++; altered == 1 {
+				first = positions[i]
+			}
+		}
+	}
+	if altered > 1 {
+		return mismatch(first, "%s (and so are %d more)", notInTrail, altered-1)
+	}
+	return mismatch(first, "%s", notInTrail)
 }
 
 // admit takes a checkpoint in, which must be of the same trail as those before.

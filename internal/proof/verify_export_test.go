@@ -1,6 +1,7 @@
 package proof_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,48 @@ func TestWhatAnExportShows(t *testing.T) {
 		}
 		if !strings.Contains(proven, c.proven) || !strings.Contains(not, c.not) || strings.Contains(not, "one history") != (len(export.Checkpoints) > 1) {
 			t.Errorf("%v:\n%s\nnot:\n%s", c.bundles, proven, not)
+		}
+	}
+}
+
+// Whoever can ask for tiles learns which entries are not those of the trail; nobody is believed
+// who gives other tiles.
+func TestAnAlteredEntryOfAnExportIsFound(t *testing.T) {
+	t.Parallel()
+	tr := acme(t)
+	keys := mustKeys(t, current.verifier(t, "acme"))
+	tile := func(organization string, index, width int64) ([]byte, error) {
+		if organization != "acme" || index != 0 || width != 21 {
+			t.Errorf("asked for tile %d of %s, %d wide", index, organization, width)
+		}
+		return bytes.Join(tr.hashes, nil), nil
+	}
+	whole := tr.export(bundle{descending(20, 0), 21})
+	verify := func(text string, tile proof.Tile) error {
+		_, err := proof.VerifyExportWith(strings.NewReader(text), int64(len(text)), keys, tile)
+		return err
+	}
+	if err := verify(whole, tile); err != nil {
+		t.Error(err)
+	}
+	altered := strings.Replace(whole, "Løvelace", "Lovelace", 1)
+	twice := strings.Replace(altered, `"id":"e-7"`, `"id":"f-7"`, 1)
+	hash := strings.LastIndex(altered, `"hashes":[`)
+	for _, c := range []struct {
+		text string
+		tile proof.Tile
+		says string
+	}{
+		{altered, tile, "position 11: this entry, as it stands here, is not in the trail"},
+		{twice, tile, "position 7: this entry, as it stands here, is not in the trail: a value, a salt, the time, the position or the proof is another than it was (and so are 1 more)"},
+		{altered, nil, "an export doesn't show which"},
+		{altered[:hash] + `"hashes":["` + strings.Repeat("A", 43) + `="` + altered[hash+len(`"hashes":[`):], tile, "its hashes can't be those"},
+		{altered, func(string, int64, int64) ([]byte, error) { return nil, io.ErrUnexpectedEOF }, "an export doesn't show which"},
+		{altered, func(string, int64, int64) ([]byte, error) { return make([]byte, 20), nil }, "an export doesn't show which"},
+		{altered, func(string, int64, int64) ([]byte, error) { return make([]byte, 21*32), nil }, "an export doesn't show which"},
+	} {
+		if err := verify(c.text, c.tile); !errors.Is(err, proof.ErrMismatch) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v, want %q", err, c.says)
 		}
 	}
 }
