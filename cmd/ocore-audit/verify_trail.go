@@ -107,6 +107,7 @@ func (f *verifyTrailFlags) database(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	holdHeap()
 	snapshot, err := postgres.OpenSnapshot(c.Context(), f.databaseURL, 1+runtime.GOMAXPROCS(0))
 	if err != nil {
 		return err

@@ -380,8 +380,9 @@ func newMember(name string, raw []byte) member {
 }
 
 // members splits a compact object that admission let in.
-func members(object []byte) []member {
-	found := make([]member, 0, 16)
+func members(object []byte) []member { return appendMembers(make([]member, 0, 16), object) }
+
+func appendMembers(found []member, object []byte) []member {
 	eachMember(object, func(m member) { found = append(found, m) })
 	return found
 }

@@ -7,9 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 )
 
@@ -58,29 +57,165 @@ func Leaf(organization string, createdAt time.Time, text, salts []byte) ([]byte,
 
 // leafOf is Leaf, and how many members have a salt.
 func leafOf(organization string, createdAt time.Time, text, salts []byte) (leaf []byte, salted int, err error) {
-	found := members(text)
-	if !isObject(text, found) {
+	l := leafMakers.Get().(*leafMaker)
+	defer l.put()
+	if l.found = appendMembers(l.found[:0], text); !isObject(text, l.found) {
 		return nil, 0, errors.New("leaf: the stored text is no compact JSON object")
 	}
-	// Plain members were stored in canonical form. They are taken as they stand, so that
-	// no other bytes have the same leaf.
-	plain, committed := leafMembers(organization, found)
-	fields := append(make([]member, 0, len(found)+3), plain...)
-	fields = append(fields,
-		newMember("v", []byte("1")),
-		newMember("organization", AppendString(nil, organization)),
-		newMember("createdAt", AppendString(nil, FormatTime(createdAt))))
-	commitments := newCommitments(len(committed))
-	for _, m := range committed {
-		salt := findSalt(salts, m.name)
-		if salt == nil {
-			return nil, 0, fmt.Errorf("leaf: no salt for %s", m.name)
-		}
-		m.raw = commitments.next(salt, m)
-		fields = append(fields, m)
+	form := leafForms[0]
+	if organization == AdminOrganization {
+		form = leafForms[1]
 	}
-	slices.SortFunc(fields, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	return appendObject(make([]byte, 0, 1024), fields), len(committed), nil
+	if err := l.place(form, salts); err != nil {
+		return nil, l.salted, err
+	}
+	return l.appendLeaf(make([]byte, 0, 1024), form, organization, createdAt), l.salted, nil
+}
+
+// leafForm is the order of a leaf's members, which is that of their names (RFC 8785).
+type leafForm struct {
+	names  []string
+	places map[string]leafPlace // of those that a text may have
+	other  int                  // place of otherMembers
+}
+
+type leafPlace struct {
+	at        int // among the names
+	committed bool
+}
+
+// leafForms are those of an organization's leaves, and of the admin trail's.
+var leafForms = [2]leafForm{newLeafForm(leafPlain, leafCommitted), newLeafForm(leafPlainAdmin, leafCommittedAdmin)}
+
+func newLeafForm(plain, committed []string) leafForm {
+	form := leafForm{names: slices.Concat(plain, committed, []string{"v", "organization", "createdAt", otherMembers}), places: map[string]leafPlace{}}
+	slices.Sort(form.names)
+	form.names = slices.Compact(form.names)
+	for _, name := range plain {
+		form.places[name] = leafPlace{slices.Index(form.names, name), false}
+	}
+	for _, name := range committed {
+		form.places[name] = leafPlace{slices.Index(form.names, name), true}
+	}
+	form.other = slices.Index(form.names, otherMembers)
+	return form
+}
+
+// leafMaker is what making a leaf needs room for. A leaf is made for each entry that is
+// recorded or verified, and new room each time was most of its cost.
+type leafMaker struct {
+	found       []member
+	others      []member
+	places      [24]member // by the form's names; without a key: not there
+	salted      int
+	message     []byte // of a commitment: padded salt, name, zero byte and value
+	commitments []byte // as JSON strings
+}
+
+var leafMakers = sync.Pool{New: func() any { return new(leafMaker) }}
+
+// maxRoom is how much of a large entry's room is kept.
+const maxRoom = 64 << 10
+
+func (l *leafMaker) put() {
+	clear(l.found) // so that no entry stays alive
+	clear(l.others)
+	clear(l.places[:])
+	l.salted, l.commitments = 0, l.commitments[:0]
+	if cap(l.message)+cap(l.found) <= maxRoom {
+		leafMakers.Put(l)
+	}
+}
+
+// place brings the members of the text to their places. Plain ones were stored in canonical
+// form. They are taken as they stand, so that no other bytes have the same leaf.
+func (l *leafMaker) place(form leafForm, salts []byte) error {
+	l.others = l.others[:0]
+	for _, m := range l.found {
+		place, known := form.places[m.name]
+		switch {
+		case !known:
+			l.others = append(l.others, m)
+		case place.committed:
+			if err := l.commit(place.at, m, salts); err != nil {
+				return err
+			}
+		default:
+			if err := l.set(place.at, m); err != nil {
+				return err
+			}
+		}
+	}
+	if len(l.others) == 0 {
+		return nil
+	}
+	return l.commit(form.other, newMember(otherMembers, appendObject(nil, l.others)), salts)
+}
+
+func (l *leafMaker) set(at int, m member) error {
+	if l.places[at].key != nil {
+		return fmt.Errorf("leaf: %s stands twice", m.name)
+	}
+	l.places[at] = m
+	return nil
+}
+
+func (l *leafMaker) commit(at int, m member, salts []byte) error {
+	salt := findSalt(salts, m.name)
+	if salt == nil {
+		return fmt.Errorf("leaf: no salt for %s", m.name)
+	}
+	l.salted++
+	m.raw = l.commitment(salt, m)
+	return l.set(at, m)
+}
+
+// commitment is the HMAC-SHA-256 (RFC 2104) of a member under a salt, which is shorter than
+// a block. A [crypto/hmac] for each, which can't take another key, was most of a leaf's cost.
+func (l *leafMaker) commitment(salt []byte, m member) []byte {
+	l.message = append(appendPadded(l.message[:0], innerPad, salt), m.name...)
+	l.message = append(append(l.message, 0), m.raw...)
+	sum := sha256.Sum256(l.message)
+	l.message = append(appendPadded(l.message[:0], outerPad, salt), sum[:]...)
+	sum = sha256.Sum256(l.message)
+	from := len(l.commitments)
+	l.commitments = append(l.commitments, '"')
+	l.commitments = base64.RawURLEncoding.AppendEncode(l.commitments, sum[:])
+	l.commitments = append(l.commitments, '"')
+	return l.commitments[from:]
+}
+
+var (
+	innerPad = bytes.Repeat([]byte{0x36}, sha256.BlockSize)
+	outerPad = bytes.Repeat([]byte{0x5c}, sha256.BlockSize)
+)
+
+func appendPadded(dst, pad, salt []byte) []byte {
+	dst = append(dst, pad...)
+	for i, b := range salt {
+		dst[i] ^= b
+	}
+	return dst
+}
+
+func (l *leafMaker) appendLeaf(leaf []byte, form leafForm, organization string, createdAt time.Time) []byte {
+	leaf = append(leaf, '{')
+	for at, name := range form.names {
+		m := l.places[at]
+		switch {
+		case name == "v":
+			leaf = append(leaf, `"v":1,`...)
+		case name == "organization":
+			leaf = append(AppendString(append(leaf, `"organization":`...), organization), ',')
+		case name == "createdAt":
+			leaf = createdAt.UTC().AppendFormat(append(leaf, `"createdAt":"`...), TimeFormat)
+			leaf = append(leaf, `",`...)
+		case m.key != nil:
+			leaf = append(append(append(append(leaf, m.key...), ':'), m.raw...), ',')
+		}
+	}
+	leaf[len(leaf)-1] = '}' // a comma before: v is always there
+	return leaf
 }
 
 // Sealed is an entry that only needs its place: its stored text with salts, and its leaf
@@ -127,51 +262,6 @@ func isObject(text []byte, found []member) bool {
 	}
 	return whole && string(rest) == "}" && len(found) > 0
 }
-
-// commitments makes HMAC-SHA-256 (RFC 2104) with one hash for all of an entry's members:
-// a [crypto/hmac] for each, which can't take another key, was most of a leaf's cost.
-type commitments struct {
-	hash hash.Hash
-	pad  [sha256.BlockSize]byte
-	sum  []byte
-	text []byte // of all of them, as JSON strings
-}
-
-const commitmentSize = 2 + 43 // quotes, and 32 bytes in base64url
-
-func newCommitments(n int) *commitments {
-	return &commitments{hash: sha256.New(), sum: make([]byte, 0, sha256.Size), text: make([]byte, 0, n*commitmentSize)}
-}
-
-// next is the commitment to a member; the salt is shorter than a block.
-func (c *commitments) next(salt []byte, m member) []byte {
-	c.begin(salt, 0x36)
-	c.write([]byte(m.name))
-	c.write([]byte{0})
-	c.write(m.raw)
-	c.sum = c.hash.Sum(c.sum[:0])
-	c.begin(salt, 0x5c)
-	c.write(c.sum)
-	c.sum = c.hash.Sum(c.sum[:0])
-	from := len(c.text)
-	c.text = append(c.text, '"')
-	c.text = base64.RawURLEncoding.AppendEncode(c.text, c.sum)
-	c.text = append(c.text, '"')
-	return c.text[from:len(c.text):len(c.text)]
-}
-
-func (c *commitments) begin(salt []byte, pad byte) {
-	for i := range c.pad {
-		c.pad[i] = pad
-	}
-	for i, b := range salt {
-		c.pad[i] ^= b
-	}
-	c.hash.Reset()
-	c.write(c.pad[:])
-}
-
-func (c *commitments) write(bytes []byte) { _, _ = c.hash.Write(bytes) } // never fails
 
 // leafMembers sorts the members of a stored text into plain and committed ones.
 func leafMembers(organization string, found []member) (plain, committed []member) {

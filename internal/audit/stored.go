@@ -53,7 +53,7 @@ type FoundBy struct {
 func FoundByOf(organization string, text []byte) (f FoundBy) {
 	var details []byte
 	admin := organization == AdminOrganization
-	for _, m := range members(text) {
+	eachMember(text, func(m member) {
 		into := (*string)(nil)
 		switch m.name {
 		case "id":
@@ -72,7 +72,7 @@ func FoundByOf(organization string, text []byte) (f FoundBy) {
 		if into != nil && len(m.raw) > 1 && m.raw[0] == '"' {
 			*into = unquote(m.raw)
 		}
-	}
+	})
 	if admin {
 		f.ResourceType, f.ResourceID = "", "" // members of its author's own, if there are any
 		f.SearchText = searchText(f.Action, details)
