@@ -1526,9 +1526,14 @@ func (b *EntrySaltsBatchResults) Close() error {
 }
 
 const entryToProve = `-- name: EntryToProve :batchmany
-SELECT e.position, e.created_at, e.entry, e.salts, t.hashes
+SELECT e.position, e.created_at, e.entry, e.salts, t.hashes, coalesce(c.size, 0)::bigint AS size, coalesce(c.note, '')::text AS note
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
-LEFT JOIN tiles t ON t.organization = i.organization AND t.level = 0 AND t.index = i.position / 256
+LEFT JOIN LATERAL (
+  SELECT k.hashes FROM tiles k WHERE k.organization = i.organization AND k.level = 0 AND k.index = i.position / 256 LIMIT 1
+) AS t ON true
+LEFT JOIN LATERAL (
+  SELECT n.size, n.note FROM checkpoints n WHERE n.organization = i.organization ORDER BY n.number DESC LIMIT 1
+) AS c ON true
 WHERE i.organization = $1 AND i.id = $2
 `
 
@@ -1549,10 +1554,13 @@ type EntryToProveRow struct {
 	Entry     []byte
 	Salts     []byte
 	Hashes    []byte
+	Size      int64
+	Note      string
 }
 
-// With the hashes of the tile that the entry's leaf is in, once that is full. Index:
-// entry_ids_pkey, entries_pkey, tiles_pkey.
+// With the hashes of the tile that the entry's leaf is in, once that is full, and the newest
+// checkpoint, of size 0 when there is none. LIMIT keeps the planner from joining with all tiles
+// of the trail. Index: entry_ids_pkey, entries_pkey, tiles_pkey, checkpoints_pkey.
 func (q *Queries) EntryToProve(ctx context.Context, db DBTX, arg []EntryToProveParams) *EntryToProveBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {
@@ -1590,6 +1598,8 @@ func (b *EntryToProveBatchResults) Query(f func(int, []EntryToProveRow, error)) 
 					&i.Entry,
 					&i.Salts,
 					&i.Hashes,
+					&i.Size,
+					&i.Note,
 				); err != nil {
 					return err
 				}

@@ -23,5 +23,5 @@ type ToProve struct {
 	Row    Row
 	Salts  []byte     // what opens its leaf
 	Tile   []byte     // hashes of the tile of leaves that it is in; nil while that isn't full
-	Newest Checkpoint // of the trail; of size 0 when there is none
+	Newest Checkpoint // of the trail: its size, 0 when there is none, and its note
 }

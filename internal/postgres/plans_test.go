@@ -151,7 +151,7 @@ var cases = map[string]struct {
 	"TileHashes":            {map[string]string{"first": "33", "length": "4096"}, 20},
 	"EntrySalts":            {nil, 250},
 	"SaltsMany":             {nil, 250},
-	"EntryToProve":          {nil, 30},
+	"EntryToProve":          {nil, 40},
 	"CheckpointNewest":      {nil, 6},
 	"HeadState":             {nil, 8},
 	"SigningLock":           {nil, 20},

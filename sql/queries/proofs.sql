@@ -16,11 +16,17 @@ SELECT position, salts FROM entries
 WHERE organization = @organization AND position = ANY (@positions::bigint[]) ORDER BY position DESC;
 
 -- name: EntryToProve :batchmany
--- With the hashes of the tile that the entry's leaf is in, once that is full. Index:
--- entry_ids_pkey, entries_pkey, tiles_pkey.
-SELECT e.position, e.created_at, e.entry, e.salts, t.hashes
+-- With the hashes of the tile that the entry's leaf is in, once that is full, and the newest
+-- checkpoint, of size 0 when there is none. LIMIT keeps the planner from joining with all tiles
+-- of the trail. Index: entry_ids_pkey, entries_pkey, tiles_pkey, checkpoints_pkey.
+SELECT e.position, e.created_at, e.entry, e.salts, t.hashes, coalesce(c.size, 0)::bigint AS size, coalesce(c.note, '')::text AS note
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
-LEFT JOIN tiles t ON t.organization = i.organization AND t.level = 0 AND t.index = i.position / 256
+LEFT JOIN LATERAL (
+  SELECT k.hashes FROM tiles k WHERE k.organization = i.organization AND k.level = 0 AND k.index = i.position / 256 LIMIT 1
+) AS t ON true
+LEFT JOIN LATERAL (
+  SELECT n.size, n.note FROM checkpoints n WHERE n.organization = i.organization ORDER BY n.number DESC LIMIT 1
+) AS c ON true
 WHERE i.organization = @organization AND i.id = @id;
 
 -- name: CheckpointNewest :batchmany

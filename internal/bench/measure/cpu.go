@@ -35,6 +35,27 @@ func CPU(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
+// EndedCPU is what children of a process have run that ended, such as a PostgreSQL's backends:
+// to a hundredth of a second, and including the time of children of theirs.
+func EndedCPU(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // a name may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 15 {
+		return 0, fmt.Errorf("process %d: %s is no statistic", pid, text)
+	}
+	var ticks [2]int64 // of a hundredth of a second each, proc_pid_stat(5): cutime and cstime
+	for i, field := range fields[13:15] {
+		if ticks[i], err = strconv.ParseInt(field, 10, 64); err != nil {
+			return 0, err
+		}
+	}
+	return time.Duration(ticks[0]+ticks[1]) * 10 * time.Millisecond, nil
+}
+
 // Backends are the processes that serve a login in a database. Ask before what is
 // measured: a connection that comes and goes leaves the caches cold.
 func Backends(ctx context.Context, conn *pgx.Conn, login, database string) ([]int, error) {
