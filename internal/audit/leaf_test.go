@@ -330,3 +330,17 @@ func TestASealedEntryHasTheLeafOfItsText(t *testing.T) {
 		t.Error("a text that isn't compact was sealed")
 	}
 }
+
+// A place in the leaf is one member's: the second of two must not stand for both.
+func TestAMemberThatStandsTwiceHasNoLeaf(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`{"id":"e-1","action":"a","resourceType":"b","userId":"eve","userId":"ada","recordedBy":"r"}`,
+		`{"id":"e-2","id":"e-1","action":"a","resourceType":"b","recordedBy":"r"}`,
+		`{"id":"e-1","action":"a","resourceType":"b","recordedBy":"r","otherMembers":{},"more":1}`,
+	} {
+		if leaf, err := audit.Leaf("acme", time.Now(), []byte(text), fixedSalts()); err == nil || !strings.Contains(err.Error(), "stands twice") {
+			t.Errorf("%s has the leaf %s, %v", text, leaf, err)
+		}
+	}
+}
