@@ -36,7 +36,7 @@ const otherMembers = "otherMembers"
 // NewSalts makes the salts of an entry: for each committed member its number in
 // [leafCommitted], counted from 1, and 16 random bytes.
 func NewSalts(organization string, text []byte) []byte {
-	_, committed := leafMembers(organization, members(text))
+	committed := leafMembers(organization, members(text))
 	salts := make([]byte, len(committed)*(1+saltSize))
 	rand.Read(salts) // never fails (crypto/rand, Go 1.24)
 	for i, m := range committed {
@@ -263,18 +263,18 @@ func isObject(text []byte, found []member) bool {
 	return whole && string(rest) == "}" && len(found) > 0
 }
 
-// leafMembers sorts the members of a stored text into plain and committed ones.
-func leafMembers(organization string, found []member) (plain, committed []member) {
+// leafMembers are the members of a stored text that a leaf commits to; those that it has no
+// name for are one together, the last.
+func leafMembers(organization string, found []member) (committed []member) {
 	plainNames, committedNames := leafPlain, leafCommitted
 	if organization == AdminOrganization {
 		plainNames, committedNames = leafPlainAdmin, leafCommittedAdmin
 	}
-	plain, committed = make([]member, 0, len(found)), make([]member, 0, len(found))
+	committed = make([]member, 0, len(found))
 	var others []member
 	for _, m := range found {
 		switch {
 		case slices.Contains(plainNames, m.name):
-			plain = append(plain, m)
 		case slices.Contains(committedNames, m.name):
 			committed = append(committed, m)
 		default:
@@ -284,7 +284,7 @@ func leafMembers(organization string, found []member) (plain, committed []member
 	if others != nil {
 		committed = append(committed, newMember(otherMembers, appendObject(nil, others)))
 	}
-	return plain, committed
+	return committed
 }
 
 func saltNumber(name string) byte { return byte(slices.Index(leafCommitted, name) + 1) }

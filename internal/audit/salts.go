@@ -10,7 +10,7 @@ import (
 // Committed are the names of the members that the leaf of an organization's stored text
 // commits to, and that need a salt each.
 func Committed(organization string, text []byte) []string {
-	_, committed := leafMembers(organization, members(text))
+	committed := leafMembers(organization, members(text))
 	names := make([]string, len(committed))
 	for i, m := range committed {
 		names[i] = m.name

@@ -206,15 +206,16 @@ func (v *exportVerifier) locate(signed Signed, positions []int64, leafHashes, ot
 		if index := position / merkle.TileWidth; index != at {
 			first := index * merkle.TileWidth
 			width := min(merkle.TileWidth, signed.Size-first)
-			var err error
-			if tile, err = v.tile(signed.Organization(), index, width); err != nil || int64(len(tile)) != width*merkle.HashSize {
+			tile, _ = v.tile(signed.Organization(), index, width) // whoever can't be asked can't tell more
+			if int64(len(tile)) != width*merkle.HashSize {
 				return nil
 			}
 			at = index
 		}
 		tree[i] = tile[position%merkle.TileWidth*merkle.HashSize:][:merkle.HashSize]
 	}
-	if root, err := merkle.RootOf(signed.Size, positions, tree, others); err != nil || !bytes.Equal(root, signed.Root) {
+	root, _ := merkle.RootOf(signed.Size, positions, tree, others) // none for tiles that can't be the tree's
+	if !bytes.Equal(root, signed.Root) {
 		return nil
 	}
 	altered, first := 0, int64(0)
