@@ -3276,10 +3276,14 @@ func (b *PostedValuesBatchResults) Close() error {
 }
 
 const postingByRank = `-- name: PostingByRank :batchmany
-SELECT range, before, count, positions FROM postings
-WHERE organization = $1 AND field = $2 AND value = $3
-  AND before < $4::bigint AND before >= $5::bigint AND before + count > $6::bigint
-ORDER BY before DESC
+SELECT p.range, p.before, p.count, p.positions FROM postings p
+WHERE p.organization = $1 AND p.field = $2 AND p.value = $3 AND p.before < $4::bigint
+  AND p.before >= (
+    SELECT s.before FROM postings s
+    WHERE s.organization = $1 AND s.field = $2 AND s.value = $3 AND s.before <= $5::bigint
+    ORDER BY s.before DESC LIMIT 1
+  )
+ORDER BY p.before DESC
 `
 
 type PostingByRankBatchResults struct {
@@ -3293,7 +3297,6 @@ type PostingByRankParams struct {
 	Field        int16
 	Value        string
 	Upto         int64
-	AtLeast      int64
 	Above        int64
 }
 
@@ -3305,7 +3308,7 @@ type PostingByRankRow struct {
 }
 
 // The ranges that hold the value's entries number above+1 to number upto (the oldest is
-// number 1), newest first. at_least is 16,383 less than above: no range holds more. Index:
+// number 1), newest first, down to the one that the first of these stands in. Index:
 // postings_before_idx.
 func (q *Queries) PostingByRank(ctx context.Context, db DBTX, arg []PostingByRankParams) *PostingByRankBatchResults {
 	batch := &pgx.Batch{}
@@ -3315,7 +3318,6 @@ func (q *Queries) PostingByRank(ctx context.Context, db DBTX, arg []PostingByRan
 			a.Field,
 			a.Value,
 			a.Upto,
-			a.AtLeast,
 			a.Above,
 		}
 		batch.Queue(postingByRank, vals...)

@@ -38,7 +38,7 @@ func (r Row) AppendCSV(dst []byte) []byte {
 		case "position":
 			dst = strconv.AppendInt(dst, r.Position, 10)
 		case "createdAt":
-			dst = r.CreatedAt.UTC().AppendFormat(dst, TimeFormat)
+			dst = appendTime(dst, r.CreatedAt)
 		default:
 			dst = appendCell(dst, cells[i])
 		}

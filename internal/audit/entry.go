@@ -65,7 +65,7 @@ func (r Row) AppendJSON(dst []byte) []byte {
 	dst = append(dst, r.Text[:len(r.Text)-1]...)
 	dst = strconv.AppendInt(append(dst, `,"position":`...), r.Position, 10)
 	dst = append(dst, `,"createdAt":"`...)
-	dst = r.CreatedAt.UTC().AppendFormat(dst, TimeFormat)
+	dst = appendTime(dst, r.CreatedAt)
 	return append(dst, `"}`...)
 }
 

@@ -82,7 +82,7 @@ func arguments(size int) map[string]string {
 		"positions": fmt.Sprintf("ARRAY(SELECT n * %d + 1 FROM generate_series(0, 49) n)", size/50), "id": fmt.Sprintf("'id-%d'", size-5000),
 		"ids": fmt.Sprintf("ARRAY(SELECT 'id-' || n * %d FROM generate_series(0, 49) n)", size/50), "level": "0", "size": "1",
 		"last_created_at": "now()", "frontier": "''", "root": "''",
-		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "at_least": "-13433", "first": "''", "prefix": "''",
+		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "first": "''", "prefix": "''",
 	}
 }
 

@@ -228,7 +228,7 @@ func (r *ranked) ask(ctx context.Context, q *pipeline, organization string) bool
 	}
 	r.found = many(q, queries.PostingByRank(ctx, q, []db.PostingByRankParams{{
 		Organization: organization, Field: postedField(r.term.Column), Value: r.term.Value,
-		Upto: r.upto, AtLeast: r.above - rangeSize + 1, Above: r.above,
+		Upto: r.upto, Above: r.above,
 	}}).Query)
 	return true
 }

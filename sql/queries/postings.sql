@@ -15,12 +15,16 @@ ORDER BY range DESC LIMIT 1;
 
 -- name: PostingByRank :batchmany
 -- The ranges that hold the value's entries number above+1 to number upto (the oldest is
--- number 1), newest first. at_least is 16,383 less than above: no range holds more. Index:
+-- number 1), newest first, down to the one that the first of these stands in. Index:
 -- postings_before_idx.
-SELECT range, before, count, positions FROM postings
-WHERE organization = @organization AND field = @field AND value = @value
-  AND before < @upto::bigint AND before >= @at_least::bigint AND before + count > @above::bigint
-ORDER BY before DESC;
+SELECT p.range, p.before, p.count, p.positions FROM postings p
+WHERE p.organization = @organization AND p.field = @field AND p.value = @value AND p.before < @upto::bigint
+  AND p.before >= (
+    SELECT s.before FROM postings s
+    WHERE s.organization = @organization AND s.field = @field AND s.value = @value AND s.before <= @above::bigint
+    ORDER BY s.before DESC LIMIT 1
+  )
+ORDER BY p.before DESC;
 
 -- name: PostingRange :batchmany
 -- Newest first. Index: postings_pkey.
