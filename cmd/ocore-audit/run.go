@@ -128,7 +128,7 @@ func (r *runFlags) fill(ctx context.Context, trails *audit.Service) error {
 	if !r.demo {
 		return nil
 	}
-	list, err := trails.List(ctx, ownOrganization, audit.Filter{}, audit.PageRequest{})
+	list, err := trails.List(ctx, ownOrganization, audit.Filter{}, audit.PageRequest{}, func(audit.Row) {})
 	if err != nil || list.Total > 0 {
 		return err
 	}

@@ -60,6 +60,12 @@ type Row struct {
 	Text      []byte // a JSON object without position and createdAt
 }
 
+// Own is the row with a text of its own, for whoever keeps it.
+func (r Row) Own() Row {
+	r.Text = bytes.Clone(r.Text)
+	return r
+}
+
 // AppendJSON appends the entry as the API shows it.
 func (r Row) AppendJSON(dst []byte) []byte {
 	dst = append(dst, r.Text[:len(r.Text)-1]...)

@@ -68,25 +68,26 @@ func (s *Service) Export(ctx context.Context, organization string, by Principal,
 	return export, s.recordExport(ctx, organization, by, r, export)
 }
 
-// Chunk reads the next entries, none at the end.
-func (e *Export) Chunk(ctx context.Context) ([]Row, error) {
+// Chunk visits the next entries and returns how many there were, none at the end. A row's text
+// is good until visit returns; after an error what was visited of the chunk is void.
+func (e *Export) Chunk(ctx context.Context, visit func(Row)) (int, error) {
 	chunk := e.positions[:min(e.chunk, len(e.positions))]
 	e.positions = e.positions[len(chunk):]
 	if len(chunk) == 0 {
-		return nil, nil
+		return 0, nil
 	}
-	rows, err := e.service.store.Rows(ctx, e.organization, chunk)
-	e.chunk = nextChunk(rows)
-	return rows, err
+	size := 0
+	err := e.service.store.Rows(ctx, e.organization, chunk, func(row Row) {
+		size += len(row.Text)
+		visit(row)
+	})
+	e.chunk = nextChunk(len(chunk), size)
+	return len(chunk), err
 }
 
 // nextChunk is how many entries to read next, if they are as large as those of this one.
-func nextChunk(rows []Row) int {
-	size := 1
-	for _, row := range rows {
-		size += len(row.Text)
-	}
-	return min(max(firstChunk, len(rows)*chunkBytes/size), chunkEntries)
+func nextChunk(entries, size int) int {
+	return min(max(firstChunk, entries*chunkBytes/(size+1)), chunkEntries)
 }
 
 // recordExport writes who took what out of the trail.

@@ -17,14 +17,13 @@ func chunks(t *testing.T, e *audit.Export) []int64 {
 	t.Helper()
 	var positions []int64
 	for {
-		rows, err := e.Chunk(t.Context())
-		if err != nil || len(rows) > 1024 {
-			t.Fatalf("a chunk of %d, %v", len(rows), err)
+		n, err := e.Chunk(t.Context(), func(row audit.Row) { positions = append(positions, row.Position) })
+		if err != nil || n > 1024 {
+			t.Fatalf("a chunk of %d, %v", n, err)
 		}
-		if len(rows) == 0 {
+		if n == 0 {
 			return positions
 		}
-		positions = append(positions, positionsOf(rows)...)
 	}
 }
 
@@ -75,7 +74,7 @@ func TestListAndExportShareCursors(t *testing.T) {
 	m := newMemory()
 	service := audit.NewService(m)
 	m.keep(t, "acme", 30, audit.Draft{Action: "a", ResourceType: "b"})
-	page, err := service.List(t.Context(), "acme", audit.Filter{Action: "a"}, audit.PageRequest{PerPage: 12})
+	page, err := listOf(t.Context(), service, "acme", audit.Filter{Action: "a"}, audit.PageRequest{PerPage: 12})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +166,7 @@ func TestAChunkThatCannotBeReadIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.fail = "rows acme"
-	if _, err := export.Chunk(t.Context()); !errors.Is(err, audit.ErrUnavailable) {
+	if _, err := export.Chunk(t.Context(), func(audit.Row) {}); !errors.Is(err, audit.ErrUnavailable) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -183,9 +182,9 @@ func TestChunksFollowTheSizeOfEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []int{64, want} {
-			rows, err := export.Chunk(t.Context())
-			if err != nil || len(rows) != want {
-				t.Errorf("entries of about %d bytes: a chunk of %d, want %d, %v", size, len(rows), want, err)
+			n, err := export.Chunk(t.Context(), func(audit.Row) {})
+			if err != nil || n != want {
+				t.Errorf("entries of about %d bytes: a chunk of %d, want %d, %v", size, n, want, err)
 			}
 		}
 	}

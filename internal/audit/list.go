@@ -22,15 +22,15 @@ type PageRequest struct {
 // List is one page, newest first, and one state of the trail: everything in it concerns
 // the positions that existed when it was begun.
 type List struct {
-	Rows    []Row
 	Total   int64 // entries that match, on all pages
 	Page    int64
 	PerPage int64
 	Next    string // cursor of the next page, "" on the last
 }
 
-// List reads one page of the organization's trail. A page beyond the end is empty.
-func (s *Service) List(ctx context.Context, organization string, f Filter, p PageRequest) (List, error) {
+// List visits the entries of one page of the organization's trail. A page beyond the end is
+// empty. A row's text is good until visit returns; after an error what was visited is void.
+func (s *Service) List(ctx context.Context, organization string, f Filter, p PageRequest, visit func(Row)) (List, error) {
 	walk, err := begin(organization, f, p.Cursor)
 	if err != nil {
 		return List{}, err
@@ -44,35 +44,40 @@ func (s *Service) List(ctx context.Context, organization string, f Filter, p Pag
 		return List{}, err
 	}
 	// One more than is shown says whether there is a next page.
-	found, rows, err := s.find(ctx, walk, Window{Size: walk.Size, Below: walk.Before, Offset: offset, Limit: perPage + 1})
+	w := Window{Size: walk.Size, Below: walk.Before, Offset: offset, Limit: perPage + 1}
+	found, err := s.find(ctx, walk, w, visit)
 	if err != nil {
 		return List{}, err
 	}
 	list := List{Total: found.Total, Page: page, PerPage: perPage}
-	if positions := found.Positions; int64(len(positions)) > perPage {
-		found.Positions = positions[:perPage]
+	if int64(len(found.Positions)) > perPage {
+		found.Positions = found.Positions[:perPage]
 		list.Next = walk.after(found, offset+perPage)
 	}
-	list.Rows = rows
-	if rows == nil {
-		list.Rows, err = s.store.Rows(ctx, organization, found.Positions)
-	} else {
-		list.Rows = rows[:len(found.Positions)]
-	}
-	return list, err
+	return list, nil
 }
 
-// find reads rows at once where that saves a way to the store.
-func (s *Service) find(ctx context.Context, walk cursor, w Window) (found Found, rows []Row, err error) {
-	if walk.Filter.All() {
-		found, rows, err = s.store.Newest(ctx, walk.Organization, w)
+// find visits all but the last of the window's rows, if there are so many. It reads them at
+// once where that saves a way to the store.
+func (s *Service) find(ctx context.Context, walk cursor, w Window, visit func(Row)) (found Found, err error) {
+	all := walk.Filter.All()
+	if all {
+		left := w.Limit - 1
+		found, err = s.store.Newest(ctx, walk.Organization, w, func(row Row) {
+			if left--; left >= 0 {
+				visit(row)
+			}
+		})
 	} else {
 		found, err = s.store.Find(ctx, walk.Organization, walk.Filter, w)
 	}
 	if err == nil && found.Size < walk.Size {
 		err = errCursor
 	}
-	return found, rows, err
+	if err == nil && !all {
+		err = s.store.Rows(ctx, walk.Organization, found.Positions[:min(int64(len(found.Positions)), w.Limit-1)], visit)
+	}
+	return found, err
 }
 
 // place says which page is asked for and how many items of the rest of the walk come

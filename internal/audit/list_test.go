@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -53,6 +54,17 @@ func wanted(m *memory, organization string, f audit.Filter) []int64 {
 	return positions
 }
 
+// listed is a page with its rows.
+type listed struct {
+	audit.List
+	Rows []audit.Row
+}
+
+func listOf(ctx context.Context, s *audit.Service, organization string, f audit.Filter, p audit.PageRequest) (l listed, err error) {
+	l.List, err = s.List(ctx, organization, f, p, func(row audit.Row) { l.Rows = append(l.Rows, row.Own()) })
+	return l, err
+}
+
 func positionsOf(rows []audit.Row) []int64 {
 	var positions []int64
 	for _, r := range rows {
@@ -84,7 +96,7 @@ func TestPagesAndCursorsHandOutEachEntryOnce(t *testing.T) {
 
 		var paged []int64
 		for page := int64(1); page <= int64(len(want))/perPage+2; page++ {
-			list, err := service.List(t.Context(), "acme", filter, audit.PageRequest{Page: page, PerPage: perPage})
+			list, err := listOf(t.Context(), service, "acme", filter, audit.PageRequest{Page: page, PerPage: perPage})
 			more := page*perPage < int64(len(want))
 			if err != nil || list.Page != page || list.PerPage != perPage || list.Total != int64(len(want)) || (list.Next != "") != more {
 				t.Fatalf("seed %d, page %d of %+v: %+v, %v; want %d in all", seed, page, filter, list, err, len(want))
@@ -98,7 +110,7 @@ func TestPagesAndCursorsHandOutEachEntryOnce(t *testing.T) {
 		var walked []int64
 		request := audit.PageRequest{PerPage: perPage}
 		for page := int64(1); ; page++ {
-			list, err := service.List(t.Context(), "acme", filter, request)
+			list, err := listOf(t.Context(), service, "acme", filter, request)
 			if err != nil || list.Page != page || list.Total != int64(len(want)) || len(list.Rows) == 0 != (len(want) == 0) {
 				t.Fatalf("seed %d, step %d of %+v: %+v, %v; want %d in all", seed, page, filter, list, err, len(want))
 			}
@@ -128,16 +140,16 @@ func TestAWalkMayBeginAtAnyPageAndChangeItsStride(t *testing.T) {
 	service := audit.NewService(m)
 	m.keep(t, "acme", 100, audit.Draft{Action: "a", ResourceType: "b"})
 	filter := audit.Filter{Action: "a"}
-	third, err := service.List(t.Context(), "acme", filter, audit.PageRequest{Page: 3, PerPage: 10})
+	third, err := listOf(t.Context(), service, "acme", filter, audit.PageRequest{Page: 3, PerPage: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.keep(t, "acme", 7, audit.Draft{Action: "a", ResourceType: "b"})
-	next, err := service.List(t.Context(), "acme", audit.Filter{}, audit.PageRequest{Cursor: third.Next, PerPage: 15})
+	next, err := listOf(t.Context(), service, "acme", audit.Filter{}, audit.PageRequest{Cursor: third.Next, PerPage: 15})
 	if err != nil || len(next.Rows) != 15 || next.Rows[0].Position != 69 || next.Page != 3 || next.Total != 100 {
 		t.Errorf("next page = %+v, %v", next, err)
 	}
-	rest, err := service.List(t.Context(), "acme", filter, audit.PageRequest{Cursor: next.Next, PerPage: 1000})
+	rest, err := listOf(t.Context(), service, "acme", filter, audit.PageRequest{Cursor: next.Next, PerPage: 1000})
 	if err != nil || len(rest.Rows) != 55 || rest.Rows[54].Position != 0 || rest.Next != "" {
 		t.Errorf("the rest = %+v, %v", rest, err)
 	}
@@ -167,7 +179,7 @@ func TestPageNumbersAtTheirBounds(t *testing.T) {
 			{audit.PageRequest{Page: math.MaxInt64/1000 + 1, PerPage: 1000}, 0, math.MaxInt64/1000 + 1, 1000},
 			{audit.PageRequest{Page: math.MaxInt64/1000 + 2, PerPage: 1000}, 0, math.MaxInt64/1000 + 2, 1000},
 		} {
-			list, err := service.List(t.Context(), "acme", filter, c.ask)
+			list, err := listOf(t.Context(), service, "acme", filter, c.ask)
 			if err != nil || len(list.Rows) != c.rows || list.Page != c.page || list.PerPage != c.perPage || list.Total != 45 {
 				t.Errorf("%+v: %d rows, page %d of %d, %d in all, %v", c.ask, len(list.Rows), list.Page, list.PerPage, list.Total, err)
 			}
@@ -181,7 +193,7 @@ func TestListRefusesByTheParameterAtFault(t *testing.T) {
 	service := audit.NewService(m)
 	m.keep(t, "acme", 3, audit.Draft{Action: "a", ResourceType: "b"})
 	m.keep(t, "other", 3, audit.Draft{Action: "a", ResourceType: "b"})
-	page, err := service.List(t.Context(), "acme", audit.Filter{Action: "a"}, audit.PageRequest{PerPage: 1})
+	page, err := listOf(t.Context(), service, "acme", audit.Filter{Action: "a"}, audit.PageRequest{PerPage: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,17 +215,17 @@ func TestListRefusesByTheParameterAtFault(t *testing.T) {
 		{"acme", audit.Filter{}, audit.PageRequest{Cursor: "x"}, "cursor"},
 		{"other", audit.Filter{}, audit.PageRequest{Cursor: page.Next}, "cursor"},
 	} {
-		_, err := service.List(t.Context(), c.organization, c.filter, c.ask)
+		_, err := listOf(t.Context(), service, c.organization, c.filter, c.ask)
 		var r *audit.Rejection
 		if !errors.As(err, &r) || !errors.Is(err, audit.ErrMalformed) || r.Parameter != c.parameter {
 			t.Errorf("%+v: %v; want %s at fault", c.ask, err, c.parameter)
 		}
 	}
-	if _, err := service.List(t.Context(), "acme", audit.Filter{Action: "a"}, audit.PageRequest{Cursor: page.Next}); err != nil {
+	if _, err := listOf(t.Context(), service, "acme", audit.Filter{Action: "a"}, audit.PageRequest{Cursor: page.Next}); err != nil {
 		t.Errorf("the cursor beside its own filter: %v", err)
 	}
 	m.trails["acme"] = m.trails["acme"][:1] // a trail that lost what the walk began with
-	if _, err := service.List(t.Context(), "acme", audit.Filter{}, audit.PageRequest{Cursor: page.Next}); !errors.Is(err, audit.ErrMalformed) {
+	if _, err := listOf(t.Context(), service, "acme", audit.Filter{}, audit.PageRequest{Cursor: page.Next}); !errors.Is(err, audit.ErrMalformed) {
 		t.Errorf("a cursor from the future: %v", err)
 	}
 }
@@ -237,7 +249,7 @@ func TestAnEmptyListIsNoError(t *testing.T) {
 		{"acme", audit.Filter{From: m.now.Add(time.Microsecond), To: m.now, Action: "a"}, 0},
 		{"acme", audit.Filter{From: m.now, To: m.now, Action: "a"}, 3},
 	} {
-		list, err := service.List(t.Context(), c.organization, c.filter, audit.PageRequest{})
+		list, err := listOf(t.Context(), service, c.organization, c.filter, audit.PageRequest{})
 		if err != nil || list.Total != c.total || int64(len(list.Rows)) != c.total || list.Next != "" {
 			t.Errorf("%s, %+v: %+v, %v", c.organization, c.filter, list, err)
 		}
@@ -254,7 +266,7 @@ func TestAdminSearchIgnoresCase(t *testing.T) {
 		}
 	}
 	for search, total := range map[string]int64{"": 2, "ORG.u": 1, "GIEẞEN": 1, "stadt": 1, "25": 1, "x": 0, "updatedstadt": 0} {
-		list, err := service.List(t.Context(), audit.AdminOrganization, audit.Filter{Search: search}, audit.PageRequest{})
+		list, err := listOf(t.Context(), service, audit.AdminOrganization, audit.Filter{Search: search}, audit.PageRequest{})
 		if err != nil || list.Total != total {
 			t.Errorf("%q is found %d times, %v; want %d", search, list.Total, err, total)
 		}
@@ -294,7 +306,7 @@ func TestListHandsOnWhatTheStoreCouldNotDo(t *testing.T) {
 		m := newMemory()
 		m.keep(t, "acme", 3, audit.Draft{Action: "a", ResourceType: "b"})
 		m.fail = call
-		if _, err := audit.NewService(m).List(t.Context(), "acme", audit.Filter{Action: "a"}, audit.PageRequest{}); !errors.Is(err, audit.ErrUnavailable) {
+		if _, err := listOf(t.Context(), audit.NewService(m), "acme", audit.Filter{Action: "a"}, audit.PageRequest{}); !errors.Is(err, audit.ErrUnavailable) {
 			t.Errorf("%s fails: %v", call, err)
 		}
 	}

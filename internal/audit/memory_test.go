@@ -103,21 +103,22 @@ func (m *memory) Find(_ context.Context, organization string, f audit.Filter, w 
 	return found, m.called("find", organization)
 }
 
-func (m *memory) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+func (m *memory) Newest(ctx context.Context, organization string, w audit.Window, visit func(audit.Row)) (audit.Found, error) {
 	found, err := m.Find(ctx, organization, audit.Filter{}, w)
 	if err != nil {
-		return found, nil, err
+		return found, err
 	}
-	rows, err := m.Rows(ctx, organization, found.Positions)
-	return found, append([]audit.Row{}, rows...), err
+	return found, m.Rows(ctx, organization, found.Positions, visit)
 }
 
-func (m *memory) Rows(_ context.Context, organization string, positions []int64) ([]audit.Row, error) {
-	var rows []audit.Row
+// Rows spoils each text once it was visited, as a store may that reads the next one.
+func (m *memory) Rows(_ context.Context, organization string, positions []int64, visit func(audit.Row)) error {
 	for _, position := range positions {
-		rows = append(rows, m.trails[organization][position].row)
+		row := m.trails[organization][position].row.Own()
+		visit(row)
+		clear(row.Text)
 	}
-	return rows, m.called("rows", organization)
+	return m.called("rows", organization)
 }
 
 func (m *memory) Entry(_ context.Context, organization, id string) (audit.Row, error) {

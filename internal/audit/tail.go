@@ -96,13 +96,15 @@ func (t *Tail) Read(ctx context.Context) ([]Row, error) {
 	chunk := t.pending[:min(t.chunk, len(t.pending))]
 	descending := slices.Clone(chunk)
 	slices.Reverse(descending)
-	rows, err := t.service.store.Rows(ctx, t.organization, descending)
+	rows, size := make([]Row, 0, len(chunk)), 0
+	err := t.service.store.Rows(ctx, t.organization, descending, func(row Row) {
+		rows, size = append(rows, row.Own()), size+len(row.Text)
+	})
 	if err != nil {
 		return nil, err
 	}
-	rows = slices.Clone(rows) // they may be shared
 	slices.Reverse(rows)
-	t.chunk = nextChunk(rows)
+	t.chunk = nextChunk(len(rows), size)
 	t.pending = t.pending[len(chunk):]
 	t.Next = chunk[len(chunk)-1] + 1
 	if len(t.pending) == 0 {

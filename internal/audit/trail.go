@@ -19,9 +19,10 @@ type Store interface {
 	// the positions of a part of that.
 	Find(ctx context.Context, organization string, f Filter, w Window) (Found, error)
 	// Newest is Find for a filter that filters nothing, and Rows of what it found, at once.
-	Newest(ctx context.Context, organization string, w Window) (Found, []Row, error)
-	// Rows reads entries in the order of the positions, which must exist.
-	Rows(ctx context.Context, organization string, positions []int64) ([]Row, error)
+	Newest(ctx context.Context, organization string, w Window, visit func(Row)) (Found, error)
+	// Rows visits entries in the order of the positions, which must exist. A row's text is good
+	// until visit returns. After an error some of them may have been visited.
+	Rows(ctx context.Context, organization string, positions []int64, visit func(Row)) error
 	// Entry finds one entry by its id, or [ErrNotFound].
 	Entry(ctx context.Context, organization, id string) (Row, error)
 	// Size is how many entries the trail has.

@@ -34,18 +34,18 @@ func (g *gated) wait(ctx context.Context, organization string) error {
 	}
 }
 
-func (g *gated) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+func (g *gated) Newest(ctx context.Context, organization string, w audit.Window, visit func(audit.Row)) (audit.Found, error) {
 	if err := g.wait(ctx, organization); err != nil {
-		return audit.Found{}, nil, err
+		return audit.Found{}, err
 	}
-	return g.Store.Newest(ctx, organization, w)
+	return g.Store.Newest(ctx, organization, w, visit)
 }
 
-func (g *gated) Rows(ctx context.Context, organization string, positions []int64) ([]audit.Row, error) {
+func (g *gated) Rows(ctx context.Context, organization string, positions []int64, visit func(audit.Row)) error {
 	if err := g.wait(ctx, organization); err != nil {
-		return nil, err
+		return err
 	}
-	return g.Store.Rows(ctx, organization, positions)
+	return g.Store.Rows(ctx, organization, positions, visit)
 }
 
 // behindGate is a service over a gated store with an entry for acme and for globex.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 
 	"ocore.dev/audit/internal/audit"
 )
@@ -46,16 +47,6 @@ func setLink(w http.ResponseWriter, next string) {
 	}
 }
 
-func appendRows(dst []byte, rows []audit.Row) []byte {
-	for i, row := range rows {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = row.AppendJSON(dst)
-	}
-	return dst
-}
-
 func appendNext(dst []byte, cursor string) []byte {
 	if cursor == "" {
 		return dst
@@ -69,28 +60,60 @@ func appendNumber(dst []byte, name string, value int64) []byte {
 	return strconv.AppendInt(append(dst, `":`...), value, 10)
 }
 
-// rowsSize is enough for the rows' text and what is appended to each.
-func rowsSize(rows []audit.Row) int {
-	size := 256
-	for _, row := range rows {
-		size += len(row.Text) + 80
+// body is a list as it will be sent, which its entries are written to while they are read.
+// Its memory is used again, as it would be most of what the service allocates.
+type body struct {
+	text    []byte
+	entries int
+}
+
+const (
+	bodySize     = 64 << 10  // of a new one
+	maxFreedSize = 256 << 10 // of one that is used again
+)
+
+var bodies = sync.Pool{New: func() any { return &body{text: make([]byte, 0, bodySize)} }}
+
+func newBody(open string) *body {
+	b := bodies.Get().(*body)
+	b.text, b.entries = append(b.text[:0], open...), 0
+	return b
+}
+
+func (b *body) add(row audit.Row) {
+	if b.entries > 0 {
+		b.text = append(b.text, ',')
 	}
-	return size
+	b.entries++
+	b.text = row.AppendJSON(b.text)
+}
+
+// free gives the memory back; nothing may use the body any more.
+func (b *body) free() {
+	if cap(b.text) <= maxFreedSize {
+		bodies.Put(b)
+	}
+}
+
+// send writes the body, which a list ends, and frees it.
+func (b *body) send(w http.ResponseWriter, list audit.List, next string) error {
+	setLink(w, next)
+	b.text = append(appendNext(b.text, list.Next), '}')
+	defer b.free()
+	return writeJSON(w, http.StatusOK, b.text)
 }
 
 type listAnswer struct {
+	body *body
 	list audit.List
 	next string
 }
 
 func (a *listAnswer) write(w http.ResponseWriter) error {
-	body := append(make([]byte, 0, rowsSize(a.list.Rows)), `{"items":[`...)
-	body = appendRows(body, a.list.Rows)
-	body = appendNumber(append(body, ']'), "page", a.list.Page)
-	body = appendNumber(body, "perPage", a.list.PerPage)
-	body = appendNumber(body, "total", a.list.Total)
-	setLink(w, a.next)
-	return writeJSON(w, http.StatusOK, append(appendNext(body, a.list.Next), '}'))
+	text := appendNumber(append(a.body.text, ']'), "page", a.list.Page)
+	text = appendNumber(text, "perPage", a.list.PerPage)
+	a.body.text = appendNumber(text, "total", a.list.Total)
+	return a.body.send(w, a.list, a.next)
 }
 
 func (a *listAnswer) VisitListAuditLogsResponse(w http.ResponseWriter) error { return a.write(w) }
@@ -100,16 +123,14 @@ func (a *listAnswer) VisitListResourceAuditLogsResponse(w http.ResponseWriter) e
 }
 
 type adminListAnswer struct {
+	body *body
 	list audit.List
 	next string
 }
 
 func (a *adminListAnswer) VisitListAdminAuditLogsResponse(w http.ResponseWriter) error {
-	body := append(make([]byte, 0, rowsSize(a.list.Rows)), `{"logs":[`...)
-	body = appendRows(body, a.list.Rows)
-	body = appendNumber(append(body, ']'), "total", a.list.Total)
-	setLink(w, a.next)
-	return writeJSON(w, http.StatusOK, append(appendNext(body, a.list.Next), '}'))
+	a.body.text = appendNumber(append(a.body.text, ']'), "total", a.list.Total)
+	return a.body.send(w, a.list, a.next)
 }
 
 type entryAnswer struct{ row audit.Row }

@@ -51,11 +51,12 @@ var exportForms = map[string]exportForm{
 	},
 }
 
-// exportAnswer streams an export: while a chunk is written, the next one is read.
+// exportAnswer streams an export: while a chunk is sent, the next one is read.
 type exportAnswer struct {
 	context context.Context
 	export  *audit.Export
-	first   []audit.Row
+	first   exportChunk
+	begun   bool // an entry was read
 	form    exportForm
 	proof   *exportProof // nil: none was asked for
 	next    string
@@ -76,30 +77,24 @@ func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error
 	w.WriteHeader(http.StatusOK)
 	ctx, cancel := context.WithCancel(a.context)
 	defer cancel()
-	next := make(chan readChunk, 1)
-	read := func() { next <- a.readChunk(ctx) }
-	buffer := a.form.open(nil)
-	first := true
-	for rows := a.first; len(rows) > 0; {
-		go read()
-		for _, row := range rows {
-			buffer = a.form.row(buffer, row, first)
-			first = false
-		}
-		err := a.send(w, buffer)
+	next := make(chan exportChunk, 1)
+	chunk, spare := a.first, []byte(nil)
+	for chunk.entries > 0 {
+		go func() { next <- a.read(ctx, spare[:0]) }()
+		err := a.send(w, chunk.text)
 		if err != nil {
 			cancel()
 		}
-		chunk := <-next // nothing is read any more when this returns
+		following := <-next // nothing is read any more when this returns
 		if err == nil {
-			err = chunk.err
+			err = following.err
 		}
 		if err != nil {
 			return err
 		}
-		rows, buffer = chunk.rows, buffer[:0]
+		chunk, spare = following, chunk.text
 	}
-	buffer = a.form.close(buffer, a.export)
+	buffer := a.form.close(chunk.text, a.export)
 	if a.proof != nil {
 		var err error
 		if buffer, err = a.proof.write(a.context, buffer, func(chunk []byte) error { return a.send(w, chunk) }); err != nil {
@@ -109,19 +104,26 @@ func (a *exportAnswer) VisitExportAuditLogsResponse(w http.ResponseWriter) error
 	return a.send(w, append(buffer, a.form.end...))
 }
 
-type readChunk struct {
-	rows []audit.Row
-	err  error
+// exportChunk is some entries as they will be sent.
+type exportChunk struct {
+	text    []byte
+	entries int
+	err     error
 }
 
-// readChunk runs beside the answer: its panic is this export's error, not the process's end.
-func (a *exportAnswer) readChunk(ctx context.Context) (c readChunk) {
+// read appends the next chunk to text. It runs beside the answer: its panic is this export's
+// error, not the process's end.
+func (a *exportAnswer) read(ctx context.Context, text []byte) (c exportChunk) {
 	defer func() {
 		if broken := recover(); broken != nil {
 			c.err = fmt.Errorf("panic: %v\n%s", broken, debug.Stack())
 		}
 	}()
-	c.rows, c.err = a.export.Chunk(ctx)
+	c.entries, c.err = a.export.Chunk(ctx, func(row audit.Row) {
+		text = a.form.row(text, row, !a.begun)
+		a.begun = true
+	})
+	c.text = text
 	return c
 }
 

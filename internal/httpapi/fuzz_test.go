@@ -58,18 +58,20 @@ func (m *remembering) Find(_ context.Context, organization string, f audit.Filte
 	return audit.Found{Size: max(0, w.Size)}, nil
 }
 
-func (m *remembering) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
-	found, err := m.Find(ctx, organization, audit.Filter{}, w)
-	return found, []audit.Row{}, err
+func (m *remembering) Newest(ctx context.Context, organization string, w audit.Window, _ func(audit.Row)) (audit.Found, error) {
+	return m.Find(ctx, organization, audit.Filter{}, w)
 }
 
 func (m *remembering) CountValues(context.Context, string, audit.Column, []int64, int64) ([]audit.ValueCount, int64, error) {
 	return nil, 0, nil
 }
 
-func (m *remembering) Rows(_ context.Context, organization string, positions []int64) ([]audit.Row, error) {
+func (m *remembering) Rows(_ context.Context, organization string, positions []int64, visit func(audit.Row)) error {
 	m.trails = append(m.trails, organization)
-	return make([]audit.Row, len(positions)), nil
+	for range positions {
+		visit(audit.Row{})
+	}
+	return nil
 }
 
 func (m *remembering) Entry(_ context.Context, organization, id string) (audit.Row, error) {

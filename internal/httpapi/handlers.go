@@ -50,11 +50,13 @@ func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perP
 		return nil, err
 	}
 	c := callOf(ctx)
-	list, err := h.service.List(ctx, c.organization, f, audit.PageRequest{Page: page, PerPage: perPage, Cursor: cursor})
+	body := newBody(`{"items":[`)
+	list, err := h.service.List(ctx, c.organization, f, audit.PageRequest{Page: page, PerPage: perPage, Cursor: cursor}, body.add)
 	if err != nil {
+		body.free()
 		return nil, err
 	}
-	return &listAnswer{list: list, next: nextLink(c.path, list.Next, "per_page", strconv.FormatInt(perPage, 10))}, nil
+	return &listAnswer{body: body, list: list, next: nextLink(c.path, list.Next, "per_page", strconv.FormatInt(perPage, 10))}, nil
 }
 
 func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditLogsRequestObject) (api.ListAdminAuditLogsResponseObject, error) {
@@ -64,12 +66,14 @@ func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditL
 	if err != nil {
 		return nil, err
 	}
+	body := newBody(`{"logs":[`)
 	list, err := h.service.List(ctx, audit.AdminOrganization, f,
-		audit.PageRequest{Page: number(p.Page), PerPage: limit, Cursor: text(p.Cursor)})
+		audit.PageRequest{Page: number(p.Page), PerPage: limit, Cursor: text(p.Cursor)}, body.add)
 	if err != nil {
+		body.free()
 		return nil, err
 	}
-	return &adminListAnswer{list: list, next: nextLink(callOf(ctx).path, list.Next, "limit", strconv.FormatInt(limit, 10))}, nil
+	return &adminListAnswer{body: body, list: list, next: nextLink(callOf(ctx).path, list.Next, "limit", strconv.FormatInt(limit, 10))}, nil
 }
 
 func (h *handlers) GetAuditLog(ctx context.Context, r api.GetAuditLogRequestObject) (api.GetAuditLogResponseObject, error) {
@@ -143,8 +147,8 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 	if answer.export, err = h.service.Export(ctx, c.organization, c.principal, request); err != nil {
 		return nil, err
 	}
-	if answer.first, err = answer.export.Chunk(ctx); err != nil { // before the header, so that a failure is still a problem
-		return nil, err
+	if answer.first = answer.read(ctx, answer.form.open(nil)); answer.first.err != nil { // before the header, so that a failure is still a problem
+		return nil, answer.first.err
 	}
 	answer.next = nextLink(c.path, answer.export.Next, "format", text(p.Format), "with_proof", flag(p.WithProof))
 	answer.timeout = h.chunkTimeout

@@ -158,18 +158,18 @@ func (b *brittle) Find(ctx context.Context, organization string, f audit.Filter,
 	return b.Store.Find(ctx, organization, f, w)
 }
 
-func (b *brittle) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+func (b *brittle) Newest(ctx context.Context, organization string, w audit.Window, visit func(audit.Row)) (audit.Found, error) {
 	if err := b.find(); err != nil {
-		return audit.Found{}, nil, err
+		return audit.Found{}, err
 	}
-	return b.Store.Newest(ctx, organization, w)
+	return b.Store.Newest(ctx, organization, w, visit)
 }
 
-func (b *brittle) Rows(ctx context.Context, organization string, positions []int64) ([]audit.Row, error) {
+func (b *brittle) Rows(ctx context.Context, organization string, positions []int64, visit func(audit.Row)) error {
 	if err := b.rows(); err != nil {
-		return nil, err
+		return err
 	}
-	return b.Store.Rows(ctx, organization, positions)
+	return b.Store.Rows(ctx, organization, positions, visit)
 }
 
 // lines is a log that is read while it is written.

@@ -33,12 +33,11 @@ func (ample) Find(_ context.Context, _ string, _ audit.Filter, w audit.Window) (
 	return audit.Found{Size: 1e6, Total: 1e6, Positions: audit.Span{High: 1e6}.Descending(0, w.Limit)}, nil
 }
 
-func (ample) Rows(_ context.Context, _ string, positions []int64) ([]audit.Row, error) {
-	rows := make([]audit.Row, len(positions))
-	for i, p := range positions {
-		rows[i] = audit.Row{Position: p, CreatedAt: time.Now(), Text: fmt.Appendf(nil, `{"id":"e-%d","note":"%s"}`, p, strings.Repeat("n", 8000))}
+func (ample) Rows(_ context.Context, _ string, positions []int64, visit func(audit.Row)) error {
+	for _, p := range positions {
+		visit(audit.Row{Position: p, CreatedAt: time.Now(), Text: fmt.Appendf(nil, `{"id":"e-%d","note":"%s"}`, p, strings.Repeat("n", 8000))})
 	}
-	return rows, nil
+	return nil
 }
 
 // impatient is a service with time-outs that a test can wait for.

@@ -189,9 +189,20 @@ func compareWithModel(t *testing.T, store *postgres.Store, m model) {
 	}
 }
 
+// rowsOf are rows that are kept.
+func rowsOf(ctx context.Context, store *postgres.Store, organization string, positions []int64) (rows []audit.Row, err error) {
+	err = store.Rows(ctx, organization, positions, func(row audit.Row) { rows = append(rows, row.Own()) })
+	return rows, err
+}
+
+func newestOf(ctx context.Context, store *postgres.Store, organization string, w audit.Window) (found audit.Found, rows []audit.Row, err error) {
+	found, err = store.Newest(ctx, organization, w, func(row audit.Row) { rows = append(rows, row.Own()) })
+	return found, rows, err
+}
+
 func checkNewest(t *testing.T, store *postgres.Store, m model, w audit.Window, listed []int64) {
 	t.Helper()
-	found, rows, err := store.Newest(t.Context(), "acme", w)
+	found, rows, err := newestOf(t.Context(), store, "acme", w)
 	if err != nil || !slices.Equal(found.Positions, listed) || len(rows) != len(listed) {
 		t.Fatalf("newest %+v: %d positions, %d rows, %v; want %d", w, len(found.Positions), len(rows), err, len(listed))
 	}
@@ -243,7 +254,7 @@ func randomTerms(random *rand.Rand, m model) audit.Filter {
 
 func checkRows(t *testing.T, store *postgres.Store, m model, positions []int64) {
 	t.Helper()
-	rows, err := store.Rows(t.Context(), "acme", positions)
+	rows, err := rowsOf(t.Context(), store, "acme", positions)
 	if err != nil || len(rows) != len(positions) {
 		t.Fatalf("%d rows of %d positions: %v", len(rows), len(positions), err)
 	}
@@ -302,11 +313,11 @@ func TestRowsThatAreMissingAreAnError(t *testing.T) {
 	t.Parallel()
 	store := testkit.NewStore(t, testkit.NewDatabase(t))
 	mustAppend(t, store, "acme", plain(t, "entry", 5)...)
-	if rows, err := store.Rows(t.Context(), "acme", nil); err != nil || len(rows) != 0 {
+	if rows, err := rowsOf(t.Context(), store, "acme", nil); err != nil || len(rows) != 0 {
 		t.Errorf("no positions: %v, %v", rows, err)
 	}
 	for _, positions := range [][]int64{{5}, {5, 4}, {7, 2}} {
-		if rows, err := store.Rows(t.Context(), "acme", positions); err == nil {
+		if rows, err := rowsOf(t.Context(), store, "acme", positions); err == nil {
 			t.Errorf("%v: %v", positions, rows)
 		}
 	}
@@ -379,7 +390,7 @@ func mixedRead(ctx context.Context, store *postgres.Store, random *rand.Rand, or
 		}
 		return err
 	case 3:
-		rows, err := store.Rows(ctx, organization, []int64{19, 7, 3})
+		rows, err := rowsOf(ctx, store, organization, []int64{19, 7, 3})
 		for _, row := range rows {
 			if !strings.Contains(string(row.Text), `"userId":"`+organization+`"`) {
 				return fmt.Errorf("%s reads %s", organization, row.Text)
@@ -396,7 +407,7 @@ func mixedRead(ctx context.Context, store *postgres.Store, random *rand.Rand, or
 		}
 		return err
 	}
-	found, rows, err := store.Newest(ctx, organization, audit.Window{Size: -1, Below: math.MaxInt64, Limit: 5})
+	found, rows, err := newestOf(ctx, store, organization, audit.Window{Size: -1, Below: math.MaxInt64, Limit: 5})
 	for _, row := range rows {
 		if found.Total != 20 || !strings.Contains(string(row.Text), `"userId":"`+organization+`"`) {
 			return fmt.Errorf("%s, of %d entries, reads %s", organization, found.Total, row.Text)
@@ -421,7 +432,7 @@ func TestReadersThatShareALookSeeWhatWasThereBefore(t *testing.T) {
 					return
 				}
 				// A state that is far too large takes the path that looks at the head first.
-				found, rows, err := store.Newest(t.Context(), organization, audit.Window{Size: math.MaxInt64, Below: math.MaxInt64, Limit: 1})
+				found, rows, err := newestOf(t.Context(), store, organization, audit.Window{Size: math.MaxInt64, Below: math.MaxInt64, Limit: 1})
 				if err != nil || found.Size <= receipts[0].Row.Position || len(rows) != 1 || !strings.Contains(string(rows[0].Text), organization) {
 					t.Errorf("%s: position %d was recorded, then the size was %d, %v: %v", organization, receipts[0].Row.Position, found.Size, err, rows)
 					return

@@ -5,65 +5,51 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"ocore.dev/audit/gen/db"
 	"ocore.dev/audit/internal/audit"
 )
 
-// entryRows are entries as a statement gave them: of the columns position, created_at and
-// entry. Their texts share one allocation: a value each would be most of a list's cost,
-// which is why the generated row types are not used here. size is the trail's, where the
-// statement tells it. Values are read in their binary form, which the pools make sure of.
-type entryRows struct {
-	rows []audit.Row
-	size int64
+// entryReader hands on entries as a statement gives them: of the columns position, created_at
+// and entry, which is why the generated row types are not used here: a value each would be
+// most of a list's cost. Values are read in their binary form, which the pools make sure of.
+type entryReader struct {
+	visit     func(audit.Row)
+	positions []int64 // of the entries that were read
+	size      int64   // the trail's, where the statement tells it
 }
 
-// readEntries reads the next result of the pipeline as entries.
-func readEntries(p *pipeline, expected int64) *entryRows {
-	found := &entryRows{}
+// readEntries visits the entries of the pipeline's next result while it is read: a row's text
+// is in the connection's buffer.
+func readEntries(p *pipeline, expected int64, visit func(audit.Row)) *entryReader {
+	e := &entryReader{visit: visit}
 	p.reads = append(p.reads, func() error {
 		rows, err := p.results.Query()
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		return found.read(rows, expected)
+		e.positions = make([]int64, 0, expected)
+		for rows.Next() {
+			e.read(rows.RawValues())
+		}
+		return rows.Err()
 	})
-	return found
+	return e
 }
 
-func (e *entryRows) read(rows pgx.Rows, expected int64) error {
-	e.rows = make([]audit.Row, 0, expected)
-	var texts []byte
-	var ends []int
-	for rows.Next() {
-		values := rows.RawValues()
-		if len(values) == 4 {
-			e.size = int64(binary.BigEndian.Uint64(values[3]))
-		}
-		if values[0] == nil {
-			continue // a size alone
-		}
-		if texts == nil {
-			texts = make([]byte, 0, int(min(expected, 256))*(len(values[2])+len(values[2])/4))
-			ends = make([]int, 0, expected)
-		}
-		texts = append(texts, values[2]...)
-		ends = append(ends, len(texts))
-		e.rows = append(e.rows, audit.Row{
-			Position: int64(binary.BigEndian.Uint64(values[0])), CreatedAt: timestamp(values[1]),
-		})
+func (e *entryReader) read(values [][]byte) {
+	if len(values) == 4 {
+		e.size = int64(binary.BigEndian.Uint64(values[3]))
 	}
-	begin := 0
-	for i, end := range ends {
-		e.rows[i].Text = texts[begin:end:end]
-		begin = end
+	if values[0] == nil {
+		return // a size alone
 	}
-	return rows.Err()
+	position := int64(binary.BigEndian.Uint64(values[0]))
+	e.positions = append(e.positions, position)
+	e.visit(audit.Row{Position: position, CreatedAt: timestamp(values[1]), Text: values[2]})
 }
 
 // timestamp reads PostgreSQL's binary timestamptz: microseconds since 2000.
@@ -77,36 +63,35 @@ const maxSkip = 1 << 60
 
 // Newest implements [audit.Store]. A page that was read before comes from memory, behind
 // one look at the head; any other takes one statement that reads both.
-func (s *Store) Newest(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+func (s *Store) Newest(ctx context.Context, organization string, w audit.Window, visit func(audit.Row)) (audit.Found, error) {
 	if w.Size >= 0 || w.Below != math.MaxInt64 || s.blocks.wants(organization, listed(s.blocks.size(organization), w)) {
-		return s.newestByHead(ctx, organization, w)
+		return s.newestByHead(ctx, organization, w, visit)
 	}
 	var p pipeline
 	p.in(ctx, organization)
 	queries.EntryNewest(ctx, &p, []db.EntryNewestParams{{Organization: organization, Skip: min(w.Offset, maxSkip), Max: w.Limit}})
-	found := readEntries(&p, w.Limit)
+	read := readEntries(&p, w.Limit, visit)
 	if err := p.run(ctx, s.reads); err != nil {
-		return audit.Found{}, nil, translate("read a page", err)
+		return audit.Found{}, translate("read a page", err)
 	}
-	s.blocks.grown(organization, found.size)
-	state := audit.Found{Size: found.size, Total: found.size, Positions: whole(found.size, w).Descending(w.Offset, w.Limit)}
-	return state, found.rows, complete(organization, found.rows, state.Positions)
+	s.blocks.grown(organization, read.size)
+	state := audit.Found{Size: read.size, Total: read.size, Positions: whole(read.size, w).Descending(w.Offset, w.Limit)}
+	return state, complete(organization, read.positions, state.Positions)
 }
 
 // newestByHead looks at the head first, for a state that is given, or for blocks that are
 // kept or about to be.
-func (s *Store) newestByHead(ctx context.Context, organization string, w audit.Window) (audit.Found, []audit.Row, error) {
+func (s *Store) newestByHead(ctx context.Context, organization string, w audit.Window, visit func(audit.Row)) (audit.Found, error) {
 	head, err := s.heads.size(ctx, organization)
 	if err != nil {
-		return audit.Found{}, nil, err
+		return audit.Found{}, err
 	}
 	size := sizeOf(head, w.Size)
 	if w.Size < 0 {
 		s.blocks.grown(organization, size)
 	}
 	found := audit.Found{Size: size, Total: size, Positions: whole(size, w).Descending(w.Offset, w.Limit)}
-	rows, err := s.Rows(ctx, organization, found.Positions)
-	return found, rows, err
+	return found, s.Rows(ctx, organization, found.Positions, visit)
 }
 
 // readSize asks for the trail's size, 0 for one that nothing was recorded in.
@@ -146,84 +131,98 @@ func listed(size int64, w audit.Window) audit.Span {
 }
 
 // Rows implements [audit.Store] for positions that descend, as lists of positions do.
-func (s *Store) Rows(ctx context.Context, organization string, positions []int64) ([]audit.Row, error) {
+func (s *Store) Rows(ctx context.Context, organization string, positions []int64, visit func(audit.Row)) error {
 	if len(positions) == 0 {
-		return nil, nil
+		return nil
 	}
 	span := audit.Span{Low: positions[len(positions)-1], High: positions[0] + 1}
 	if span.Len() != int64(len(positions)) {
-		return s.scattered(ctx, organization, positions)
+		return s.scattered(ctx, organization, positions, visit)
 	}
-	if rows, kept := s.blocks.rows(organization, span); kept {
-		return rows, nil
-	}
-	if !s.blocks.wants(organization, span) {
-		rows, err := s.readSpan(ctx, organization, span)
+	rows, kept := s.blocks.rows(organization, span)
+	if !kept && !s.blocks.wants(organization, span) {
+		read, err := s.readSpan(ctx, organization, span, visit)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return rows, complete(organization, rows, positions)
+		return complete(organization, read, positions)
 	}
-	rows, err := s.readSpan(ctx, organization, aligned(span))
+	if !kept {
+		var err error
+		if rows, err = s.readBlocks(ctx, organization, span, positions); err != nil {
+			return err
+		}
+	}
+	for _, row := range rows {
+		visit(row)
+	}
+	return nil
+}
+
+// readBlocks reads the blocks that the span lies in, keeps them, and returns the span's rows.
+func (s *Store) readBlocks(ctx context.Context, organization string, span audit.Span, positions []int64) ([]audit.Row, error) {
+	around := aligned(span)
+	rows := make([]audit.Row, 0, around.Len())
+	read, err := s.readSpan(ctx, organization, around, func(row audit.Row) { rows = append(rows, row.Own()) })
 	if err != nil {
 		return nil, err
 	}
-	if skip := int64(len(rows)) - (span.High - aligned(span).Low); skip >= 0 {
-		listed := append([]audit.Row(nil), rows[skip:][:min(span.Len(), int64(len(rows))-skip)]...)
-		if err := complete(organization, listed, positions); err != nil {
-			return nil, err
-		}
-		s.blocks.keep(organization, rows)
-		return listed, nil
+	above := max(0, int64(len(rows))-(span.High-around.Low)) // the last block's rows behind the span
+	end := min(above+span.Len(), int64(len(rows)))
+	if err := complete(organization, read[above:end], positions); err != nil {
+		return nil, err
 	}
-	return nil, complete(organization, rows, positions)
+	listed := slices.Clone(rows[above:end])
+	s.blocks.keep(organization, rows)
+	return listed, nil
 }
 
-func (s *Store) readSpan(ctx context.Context, organization string, span audit.Span) ([]audit.Row, error) {
+// readSpan visits the span's entries, newest first, and returns their positions.
+func (s *Store) readSpan(ctx context.Context, organization string, span audit.Span, visit func(audit.Row)) ([]int64, error) {
 	var p pipeline
 	p.in(ctx, organization)
 	queries.EntryRange(ctx, &p, []db.EntryRangeParams{{Organization: organization, Low: span.Low, High: span.High}})
-	found := readEntries(&p, span.Len())
+	read := readEntries(&p, span.Len(), visit)
 	err := p.run(ctx, s.reads)
-	return found.rows, translate("read entries", err)
+	return read.positions, translate("read entries", err)
 }
 
-func (s *Store) scattered(ctx context.Context, organization string, positions []int64) ([]audit.Row, error) {
+func (s *Store) scattered(ctx context.Context, organization string, positions []int64, visit func(audit.Row)) error {
 	var p pipeline
 	p.in(ctx, organization)
 	queries.EntryMany(ctx, &p, []db.EntryManyParams{{Organization: organization, Positions: positions}})
-	found := readEntries(&p, int64(len(positions)))
+	read := readEntries(&p, int64(len(positions)), visit)
 	if err := p.run(ctx, s.reads); err != nil {
-		return nil, translate("read entries", err)
+		return translate("read entries", err)
 	}
-	return found.rows, complete(organization, found.rows, positions)
+	return complete(organization, read.positions, positions)
 }
 
-// complete fails unless the rows are exactly those of the positions: a trail with a gap
+// complete fails unless exactly the entries at the positions were read: a trail with a gap
 // is damaged, and must not be shown as if it were whole.
-func complete(organization string, rows []audit.Row, positions []int64) error {
+func complete(organization string, read, positions []int64) error {
 	for i, position := range positions {
-		if i >= len(rows) || rows[i].Position != position {
+		if i >= len(read) || read[i] != position {
 			return fmt.Errorf("read entries of %s: position %d is not stored", organization, position)
 		}
 	}
-	if len(rows) != len(positions) {
-		return fmt.Errorf("read entries of %s: %d rows for %d positions", organization, len(rows), len(positions))
+	if len(read) != len(positions) {
+		return fmt.Errorf("read entries of %s: %d rows for %d positions", organization, len(read), len(positions))
 	}
 	return nil
 }
 
 // Entry implements [audit.Store].
-func (s *Store) Entry(ctx context.Context, organization, id string) (audit.Row, error) {
+func (s *Store) Entry(ctx context.Context, organization, id string) (found audit.Row, err error) {
 	var p pipeline
 	p.in(ctx, organization)
 	queries.EntryByID(ctx, &p, []db.EntryByIDParams{{Organization: organization, ID: id}})
-	found := readEntries(&p, 1)
+	read := readEntries(&p, 1, func(row audit.Row) { found = row.Own() })
 	if err := p.run(ctx, s.reads); err != nil {
 		return audit.Row{}, translate("find an entry", err)
 	}
-	if len(found.rows) == 0 {
+	if len(read.positions) == 0 {
 		return audit.Row{}, audit.ErrNotFound
 	}
-	return found.rows[0], nil
+	return found, nil
 }

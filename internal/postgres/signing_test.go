@@ -317,7 +317,7 @@ func TestABundleCompletesTheTreeAroundItsEntries(t *testing.T) {
 		if err := prover.Bundle(t.Context(), "acme", checkpoint, positions, keep(&salts), keep(&others)); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := store.Rows(t.Context(), "acme", positions)
+		rows, err := rowsOf(t.Context(), store, "acme", positions)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,7 +119,7 @@ func appendOne(t *testing.T, database Database) {
 		t.Error(err)
 	}
 	service := audit.NewService(store)
-	list, err := service.List(t.Context(), Middle(1), audit.Filter{}, audit.PageRequest{PerPage: 1})
+	list, err := service.List(t.Context(), Middle(1), audit.Filter{}, audit.PageRequest{PerPage: 1}, func(audit.Row) {})
 	if err != nil || list.Total != int64(database.Entries/20) {
 		t.Fatal(list.Total, err)
 	}
