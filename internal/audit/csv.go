@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,11 +26,11 @@ func AppendCSVHeader(dst []byte) []byte {
 // would run as a formula is escaped as [EscapeCell] does.
 func (r Row) AppendCSV(dst []byte) []byte {
 	var cells [csvColumns][]byte
-	for _, m := range members(r.Text) {
-		if at, shown := csvColumn[m.name]; shown && cells[at] == nil {
-			cells[at] = cellOf(m.raw)
+	eachValue(r.Text, func(key, raw []byte) {
+		if at, shown := csvColumn[string(key[1:len(key)-1])]; shown && cells[at] == nil { // no column's name is ever escaped
+			cells[at] = cellOf(raw)
 		}
-	}
+	})
 	for i, column := range CSVColumns {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -78,14 +79,16 @@ func appendCell(dst, cell []byte) []byte {
 		return append(append(dst, escape...), cell...)
 	}
 	dst = append(append(dst, '"'), escape...)
-	for {
-		quote := bytes.IndexByte(cell, '"') + 1
-		if quote == 0 {
-			return append(append(dst, cell...), '"')
+	at := len(dst)
+	dst = slices.Grow(dst, 2*len(cell)+1)[:at+2*len(cell)+1]
+	for _, c := range cell { // states have a quote every few bytes, so looking for the next one doesn't pay
+		dst[at], dst[at+1] = c, '"'
+		if at++; c == '"' {
+			at++
 		}
-		dst = append(append(dst, cell[:quote]...), '"')
-		cell = cell[quote:]
 	}
+	dst[at] = '"'
+	return dst[:at+1]
 }
 
 // needsQuotes looks for the likeliest first: each look is much faster than one for any.

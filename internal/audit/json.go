@@ -393,9 +393,13 @@ func EachMember(object []byte, visit func(name string, raw []byte)) {
 	eachMember(object, func(m member) { visit(m.name, m.raw) })
 }
 
-// eachMember does not validate, but what can't be split, in a text that was tampered with,
-// only ends it.
 func eachMember(object []byte, visit func(member)) {
+	eachValue(object, func(key, raw []byte) { visit(member{memberName(key), key, raw}) })
+}
+
+// eachValue visits names and values as written. It does not validate, but what can't be split,
+// in a text that was tampered with, only ends it.
+func eachValue(object []byte, visit func(key, raw []byte)) {
 	for at := 1; at < len(object)-1; at++ {
 		key := object[at : at+valueLength(object[at:])]
 		at += len(key) + 1
@@ -407,7 +411,7 @@ func eachMember(object []byte, visit func(member)) {
 			return
 		}
 		at += len(raw)
-		visit(member{memberName(key), key, raw})
+		visit(key, raw)
 	}
 }
 
