@@ -4,7 +4,9 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -44,8 +46,13 @@ type document struct {
 	spec       *openapi3.T
 	json       []byte
 	router     routers.Router
+	fixed      map[fixedPath]*routers.Route // what the router finds for them
 	operations map[*openapi3.Operation]operation
 }
+
+// fixedPath is a path without parameters, and a method that it has. They are looked up before
+// the router is asked, which tries a regular expression for each path.
+type fixedPath struct{ method, path string }
 
 func loadDocument(source []byte) (*document, error) {
 	spec, err := openapi3.NewLoader().LoadFromData(source)
@@ -61,7 +68,7 @@ func loadDocument(source []byte) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("route the document: %w", err)
 	}
-	d := &document{spec: spec, json: text, router: router, operations: map[*openapi3.Operation]operation{}}
+	d := &document{spec: spec, json: text, router: router, fixed: map[fixedPath]*routers.Route{}, operations: map[*openapi3.Operation]operation{}}
 	for path, item := range spec.Paths.Map() {
 		for method, o := range item.Operations() {
 			known, err := newOperation(item, o)
@@ -70,6 +77,14 @@ func loadDocument(source []byte) (*document, error) {
 			}
 			known.route, known.writes = BasePath+path, method != http.MethodGet
 			d.operations[o] = known
+			if strings.Contains(path, "{") {
+				continue
+			}
+			route, _, err := router.FindRoute(&http.Request{Method: method, URL: &url.URL{Path: path}})
+			if err != nil {
+				return nil, fmt.Errorf("route %s %s: %w", method, path, err)
+			}
+			d.fixed[fixedPath{method, path}] = route
 		}
 	}
 	return d, nil
@@ -97,6 +112,14 @@ func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, er
 		known.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
 	}
 	return known, nil
+}
+
+// find is the operation that a request means, and the values in its path, escaped.
+func (d *document) find(r *http.Request) (*routers.Route, map[string]string, error) {
+	if route := d.fixed[fixedPath{r.Method, r.URL.Path}]; route != nil && r.URL.RawPath == "" {
+		return route, nil, nil
+	}
+	return d.router.FindRoute(r)
 }
 
 // methods lists what a path of the document allows, for the Allow header.

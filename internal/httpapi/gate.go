@@ -49,7 +49,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	if !under {
 		return nil, errNoSuchPath
 	}
-	route, pathValues, err := g.document.router.FindRoute(inner)
+	route, pathValues, err := g.document.find(inner)
 	if errors.Is(err, routers.ErrMethodNotAllowed) {
 		w.Header().Set("Allow", join(g.document.methods(inner)))
 		return nil, errMethodNotAllowed
@@ -69,15 +69,14 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	if c.lane.full(c.organization) { // before a body is read
 		return nil, audit.ErrOverloaded
 	}
-	query, err := op.tidyQuery(r.URL.RawQuery)
+	query, values, err := op.tidyQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
-	inner.URL.RawQuery = query
 	if err := checkPath(inner); err != nil {
 		return nil, err
 	}
-	if err := validateParameters(inner, route, pathValues); err != nil {
+	if err := validateParameters(inner, route, pathValues, values); err != nil {
 		return nil, err
 	}
 	admitted, location := *r, *r.URL // nobody else has the request's headers; they may be shared
@@ -118,47 +117,56 @@ func (g *gate) identify(r *http.Request, op operation) error {
 	return err
 }
 
+// underBase reports whether the request is for an operation.
+func underBase(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, BasePath+"/") && (r.URL.RawPath == "" || strings.HasPrefix(r.URL.RawPath, BasePath+"/"))
+}
+
 // withoutBase copies the request as the document sees it: without the base path, and
 // without a body, which kin-openapi would otherwise read whole while it checks security.
 func withoutBase(r *http.Request) (*http.Request, bool) {
-	path, under := strings.CutPrefix(r.URL.Path, BasePath+"/")
-	rawPath, underRaw := strings.CutPrefix(r.URL.RawPath, BasePath+"/")
-	if !under || r.URL.RawPath != "" && !underRaw {
+	if !underBase(r) {
 		return nil, false
 	}
 	inner, location := *r, *r.URL
-	location.Path = "/" + path
-	if r.URL.RawPath != "" {
-		location.RawPath = "/" + rawPath
-	}
+	location.Path = strings.TrimPrefix(r.URL.Path, BasePath)
+	location.RawPath = strings.TrimPrefix(r.URL.RawPath, BasePath)
 	inner.URL = &location
 	inner.Body = http.NoBody
 	return &inner, true
 }
 
 // tidyQuery refuses parameters that are unknown or given twice without being lists, because a filter that is
-// silently ignored shows the wrong evidence, and takes away empty ones, which are absent.
-func (o operation) tidyQuery(raw string) (string, error) {
+// silently ignored shows the wrong evidence, and takes away empty ones, which are absent. It
+// returns the query as text and as values.
+func (o operation) tidyQuery(raw string) (string, url.Values, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return "", &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the query string is not properly escaped"}
+		return "", nil, &audit.Rejection{Kind: audit.ErrMalformed, Detail: "the query string is not properly escaped"}
 	}
+	tidy := true
 	for pair := range strings.SplitSeq(raw, "&") { // in the order sent: the first at fault is named
 		escaped, _, _ := strings.Cut(pair, "=")
 		name, _ := url.QueryUnescape(escaped) // it can: ParseQuery did
 		switch sent := values[name]; {
 		case pair == "":
 		case !o.query[name]:
-			return "", audit.BadParameter(printable(name), "%s takes %s, and nothing of this name", o.id, o.parameters())
+			return "", nil, audit.BadParameter(printable(name), "%s takes %s, and nothing of this name", o.id, o.parameters())
 		case len(sent) > 1 && !o.lists[name]:
-			return "", audit.BadParameter(name, "%s stands %d times; send it once", name, len(sent))
+			return "", nil, audit.BadParameter(name, "%s stands %d times; send it once", name, len(sent))
 		case slices.ContainsFunc(sent, func(value string) bool { return !audit.ValidText(value) }):
-			return "", audit.BadParameter(name, "%s holds invalid UTF-8 or a NUL character", name)
-		default:
-			values[name] = slices.DeleteFunc(sent, func(value string) bool { return value == "" })
+			return "", nil, audit.BadParameter(name, "%s holds invalid UTF-8 or a NUL character", name)
+		case slices.Contains(sent, ""):
+			tidy = false
+			if values[name] = slices.DeleteFunc(sent, func(value string) bool { return value == "" }); len(values[name]) == 0 {
+				delete(values, name)
+			}
 		}
 	}
-	return values.Encode(), nil
+	if tidy {
+		return raw, values, nil
+	}
+	return values.Encode(), values, nil
 }
 
 // parameters names what the operation takes, for the remedy.
@@ -187,9 +195,9 @@ func printable(name string) string {
 // validateParameters holds path and query against the document. Bounds are on what is
 // meant, so path values are unescaped first. Of a query only what was sent is looked at,
 // and what is required.
-func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string) error {
+func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string, query url.Values) error {
 	input := &openapi3filter.RequestValidationInput{
-		Request: r, PathParams: pathValues, QueryParams: r.URL.Query(), Route: route, Options: parameterOptions,
+		Request: r, PathParams: pathValues, QueryParams: query, Route: route, Options: parameterOptions,
 	}
 	for name, escaped := range pathValues {
 		pathValues[name], _ = url.PathUnescape(escaped) // it can: net/http did

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -63,7 +64,7 @@ func FuzzTidyQuery(f *testing.F) {
 	}
 	o := operation{id: "fuzz", query: map[string]bool{"page": true, "per_page": true, "action": true, "user_id": true, "start_date": true, "exclude_action": true}, lists: map[string]bool{"exclude_action": true}}
 	f.Fuzz(func(t *testing.T, query string) {
-		tidy, err := o.tidyQuery(query)
+		tidy, meant, err := o.tidyQuery(query)
 		if err != nil {
 			if p := newProblem(err, "id"); p.Status != 400 || p.Detail == "" || !utf8.ValidString(p.Parameter) || len(p.Parameter) > 3*64 {
 				t.Errorf("%q: %+v", query, p)
@@ -77,6 +78,9 @@ func FuzzTidyQuery(f *testing.F) {
 		after, err := url.ParseQuery(tidy)
 		if err != nil {
 			t.Fatalf("%q became %q: %v", query, tidy, err)
+		}
+		if !maps.EqualFunc(after, meant, slices.Equal[[]string]) {
+			t.Errorf("%q became %q and %v", query, tidy, meant)
 		}
 		for name, values := range before {
 			kept := slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })

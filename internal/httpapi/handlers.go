@@ -169,6 +169,9 @@ func draftFrom(n api.NewAuditLog) audit.Draft {
 type dates struct{ start, end *string }
 
 func (d dates) applyTo(f audit.Filter) (audit.Filter, error) {
+	if d == (dates{}) {
+		return f, nil
+	}
 	return f.Between(text(d.start), text(d.end))
 }
 
@@ -176,6 +179,9 @@ func (d dates) applyTo(f audit.Filter) (audit.Filter, error) {
 type exclusions struct{ action, resourceType, resourceID, userID *[]string }
 
 func (e exclusions) applyTo(f audit.Filter) (audit.Filter, error) {
+	if e == (exclusions{}) {
+		return f, nil
+	}
 	for _, list := range []struct {
 		sent *[]string
 		into *audit.Values

@@ -111,7 +111,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 func keepPaths(routes, operations http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		clean := path.Clean(r.URL.Path)
-		if _, under := withoutBase(r); under || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
+		if underBase(r) || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
 			operations.ServeHTTP(w, r)
 			return
 		}
