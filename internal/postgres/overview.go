@@ -98,6 +98,7 @@ func (b *buckets) addList(positions []int64) {
 // summary is what a column can tell of its values, each by one static statement.
 type summary struct {
 	facets func(ctx context.Context, p *pipeline, a facetArgs) *[]facetRow
+	run    func(ctx context.Context, p *pipeline, a runArgs) *[]facetRow
 	values func(ctx context.Context, p *pipeline, a valueArgs) *[]string
 }
 
@@ -106,6 +107,12 @@ type (
 	facetArgs = struct {
 		Positions    []int64
 		Organization string
+		Max          int64
+	}
+	runArgs = struct {
+		Organization string
+		High         int64
+		Entries      int64
 		Max          int64
 	}
 	facetRow = struct {
@@ -128,26 +135,21 @@ type (
 )
 
 var summaries = map[audit.Column]summary{
-	audit.ByAction:       newSummary(queries.ActionFacets, queries.ActionValues),
-	audit.ByResourceType: newSummary(queries.ResourceTypeFacets, queries.ResourceTypeValues),
-	audit.ByResourceID:   newSummary(queries.ResourceIDFacets, queries.ResourceIDValues),
-	audit.ByUserID:       newSummary(queries.UserIDFacets, queries.UserIDValues),
+	audit.ByAction:       newSummary(queries.ActionFacets, queries.ActionRunFacets, queries.ActionValues),
+	audit.ByResourceType: newSummary(queries.ResourceTypeFacets, queries.ResourceTypeRunFacets, queries.ResourceTypeValues),
+	audit.ByResourceID:   newSummary(queries.ResourceIDFacets, queries.ResourceIDRunFacets, queries.ResourceIDValues),
+	audit.ByUserID:       newSummary(queries.UserIDFacets, queries.UserIDRunFacets, queries.UserIDValues),
 }
 
-func newSummary[F ~facetArgs, V ~valueArgs, R ~facetRow, FR facetResult[R], VR valueResult](
-	facets func(context.Context, db.DBTX, []F) FR, values func(context.Context, db.DBTX, []V) VR,
+func newSummary[F ~facetArgs, B ~runArgs, V ~valueArgs, FR, BR ~facetRow, FS facetResult[FR], BS facetResult[BR], VS valueResult](
+	facets func(context.Context, db.DBTX, []F) FS, run func(context.Context, db.DBTX, []B) BS, values func(context.Context, db.DBTX, []V) VS,
 ) summary {
 	return summary{
 		func(ctx context.Context, p *pipeline, a facetArgs) *[]facetRow {
-			found := &[]facetRow{}
-			rows := many(p, facets(ctx, p, []F{F(a)}).Query)
-			p.reads = append(p.reads, func() error {
-				for _, row := range *rows {
-					*found = append(*found, facetRow(row))
-				}
-				return nil
-			})
-			return found
+			return facetRows(p, facets(ctx, p, []F{F(a)}).Query)
+		},
+		func(ctx context.Context, p *pipeline, a runArgs) *[]facetRow {
+			return facetRows(p, run(ctx, p, []B{B(a)}).Query)
 		},
 		func(ctx context.Context, p *pipeline, a valueArgs) *[]string {
 			return many(p, values(ctx, p, []V{V(a)}).Query)
@@ -155,14 +157,31 @@ func newSummary[F ~facetArgs, V ~valueArgs, R ~facetRow, FR facetResult[R], VR v
 	}
 }
 
-// CountValues implements [audit.Store].
+func facetRows[R ~facetRow](p *pipeline, read func(func(int, []R, error))) *[]facetRow {
+	found := &[]facetRow{}
+	rows := many(p, read)
+	p.reads = append(p.reads, func() error {
+		for _, row := range *rows {
+			*found = append(*found, facetRow(row))
+		}
+		return nil
+	})
+	return found
+}
+
+// CountValues implements [audit.Store] for positions that descend.
 func (s *Store) CountValues(ctx context.Context, organization string, c audit.Column, positions []int64, limit int64) ([]audit.ValueCount, int64, error) {
 	if len(positions) == 0 {
 		return nil, 0, nil
 	}
 	var p pipeline
 	p.in(ctx, organization)
-	rows := summaries[c].facets(ctx, &p, facetArgs{positions, organization, limit})
+	var rows *[]facetRow
+	if entries, high := int64(len(positions)), positions[0]+1; high-positions[len(positions)-1] == entries {
+		rows = summaries[c].run(ctx, &p, runArgs{organization, high, entries, limit})
+	} else {
+		rows = summaries[c].facets(ctx, &p, facetArgs{positions, organization, limit})
+	}
 	if err := p.run(ctx, s.reads); err != nil {
 		return nil, 0, translate("count values", err)
 	}

@@ -82,7 +82,7 @@ func arguments(size int) map[string]string {
 		"positions": fmt.Sprintf("ARRAY(SELECT n * %d + 1 FROM generate_series(0, 49) n)", size/50), "id": fmt.Sprintf("'id-%d'", size-5000),
 		"ids": fmt.Sprintf("ARRAY(SELECT 'id-' || n * %d FROM generate_series(0, 49) n)", size/50), "level": "0", "size": "1",
 		"last_created_at": "now()", "frontier": "''", "root": "''",
-		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "first": "''", "prefix": "''",
+		"field": "1", "index": "1", "range": "30", "ranges": "ARRAY(SELECT n FROM generate_series(0, 30) n)", "upto": "3000", "above": "2950", "entries": "50", "first": "''", "prefix": "''",
 	}
 }
 
@@ -131,12 +131,16 @@ var cases = map[string]struct {
 	"ShortSearchAmong":      {map[string]string{"value": "'AC'", "positions": "ARRAY(SELECT n * 500 + 1 FROM generate_series(0, 49) n)"}, 250},
 	"TrailExtent":           {nil, 12},
 	"PositionsFrom":         {map[string]string{"times": "ARRAY(SELECT timestamptz '2026-01-01' + n * interval '40 s' FROM generate_series(0, 199) n)"}, 1000},
+	"ActionRunFacets":       {nil, 60},
 	"ActionFacets":          {nil, 250},
 	"ActionValues":          {map[string]string{"max": "21"}, 60},
+	"ResourceTypeRunFacets": {nil, 60},
 	"ResourceTypeFacets":    {nil, 250},
 	"ResourceTypeValues":    {map[string]string{"max": "21"}, 40},
+	"ResourceIDRunFacets":   {nil, 60},
 	"ResourceIDFacets":      {nil, 250},
 	"ResourceIDValues":      {map[string]string{"max": "21", "first": "'resource-5'", "prefix": "'resource-5'"}, 120},
+	"UserIDRunFacets":       {nil, 60},
 	"UserIDFacets":          {nil, 250},
 	"UserIDValues":          {map[string]string{"max": "21"}, 120},
 	"PostingState":          {map[string]string{"value": "'action-1'"}, 12},

@@ -16,10 +16,13 @@ SELECT coalesce((
 ), -1)::bigint AS position
 FROM unnest(@times::timestamptz[]) AS t (at) ORDER BY t.at;
 
--- Two statements a column. Facets are the commonest values at given positions, and how many
--- there are. Values are the first that begin with a text, and the one behind them: of each only
--- one index entry is read, from which the next greater value is looked up. The text is given
--- twice, as a parameter stands once in a statement.
+-- Three statements a column. Facets are the commonest values at given positions, and how many
+-- there are. Run facets are those of positions that follow upon each other: reading them as a
+-- range costs about a quarter of looking each up. No entry's text is empty; that it is asked for
+-- keeps the planner from reading all of an index that holds the value. Values are the first
+-- that begin with a text, and the one behind them: of each only one index entry is read, from
+-- which the next greater value is looked up. The text is given twice, as a parameter stands
+-- once in a statement.
 
 -- name: ActionFacets :batchmany
 -- Index: entries_pkey.
@@ -27,6 +30,15 @@ SELECT e.action::text AS value, count(*) AS count, count(*) OVER () AS distinct_
 FROM unnest(@positions::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
   SELECT n.action FROM entries n WHERE n.organization = @organization AND n.position = p.position LIMIT 1
+) AS e
+WHERE e.action IS NOT NULL GROUP BY e.action ORDER BY count(*) DESC, e.action LIMIT @max::bigint;
+
+-- name: ActionRunFacets :batchmany
+-- Index: entries_pkey.
+SELECT e.action::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM (
+  SELECT n.action FROM entries n WHERE n.organization = @organization AND n.position < @high::bigint AND n.entry <> ''
+  ORDER BY n.position DESC LIMIT @entries::bigint
 ) AS e
 WHERE e.action IS NOT NULL GROUP BY e.action ORDER BY count(*) DESC, e.action LIMIT @max::bigint;
 
@@ -51,6 +63,15 @@ CROSS JOIN LATERAL (
 ) AS e
 WHERE e.resource_type IS NOT NULL GROUP BY e.resource_type ORDER BY count(*) DESC, e.resource_type LIMIT @max::bigint;
 
+-- name: ResourceTypeRunFacets :batchmany
+-- Index: entries_pkey.
+SELECT e.resource_type::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM (
+  SELECT n.resource_type FROM entries n WHERE n.organization = @organization AND n.position < @high::bigint AND n.entry <> ''
+  ORDER BY n.position DESC LIMIT @entries::bigint
+) AS e
+WHERE e.resource_type IS NOT NULL GROUP BY e.resource_type ORDER BY count(*) DESC, e.resource_type LIMIT @max::bigint;
+
 -- name: ResourceTypeValues :batchmany
 -- Index: entries_resource_type_idx.
 WITH RECURSIVE found AS (
@@ -72,6 +93,15 @@ CROSS JOIN LATERAL (
 ) AS e
 WHERE e.resource_id IS NOT NULL GROUP BY e.resource_id ORDER BY count(*) DESC, e.resource_id LIMIT @max::bigint;
 
+-- name: ResourceIDRunFacets :batchmany
+-- Index: entries_pkey.
+SELECT e.resource_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM (
+  SELECT n.resource_id FROM entries n WHERE n.organization = @organization AND n.position < @high::bigint AND n.entry <> ''
+  ORDER BY n.position DESC LIMIT @entries::bigint
+) AS e
+WHERE e.resource_id IS NOT NULL GROUP BY e.resource_id ORDER BY count(*) DESC, e.resource_id LIMIT @max::bigint;
+
 -- name: ResourceIDValues :batchmany
 -- Index: entries_resource_id_idx.
 WITH RECURSIVE found AS (
@@ -90,6 +120,15 @@ SELECT e.user_id::text AS value, count(*) AS count, count(*) OVER () AS distinct
 FROM unnest(@positions::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
   SELECT n.user_id FROM entries n WHERE n.organization = @organization AND n.position = p.position LIMIT 1
+) AS e
+WHERE e.user_id IS NOT NULL GROUP BY e.user_id ORDER BY count(*) DESC, e.user_id LIMIT @max::bigint;
+
+-- name: UserIDRunFacets :batchmany
+-- Index: entries_pkey.
+SELECT e.user_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
+FROM (
+  SELECT n.user_id FROM entries n WHERE n.organization = @organization AND n.position < @high::bigint AND n.entry <> ''
+  ORDER BY n.position DESC LIMIT @entries::bigint
 ) AS e
 WHERE e.user_id IS NOT NULL GROUP BY e.user_id ORDER BY count(*) DESC, e.user_id LIMIT @max::bigint;
 
