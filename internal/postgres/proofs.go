@@ -101,11 +101,11 @@ func (s *Store) RowsWithSalts(ctx context.Context, organization string, position
 	if err := p.run(ctx, s.reads); err != nil {
 		return nil, nil, translate("read entries with salts", err)
 	}
-	rows, salts := make([]audit.Row, len(*read)), make([][]byte, len(*read))
+	rows, salts, found := make([]audit.Row, len(*read)), make([][]byte, len(*read)), make([]int64, len(*read))
 	for i, r := range *read {
-		rows[i], salts[i] = audit.Row{Position: r.Position, CreatedAt: r.CreatedAt.UTC(), Text: r.Entry}, r.Salts
+		rows[i], salts[i], found[i] = audit.Row{Position: r.Position, CreatedAt: r.CreatedAt.UTC(), Text: r.Entry}, r.Salts, r.Position
 	}
-	return rows, salts, complete(organization, rows, positions)
+	return rows, salts, complete(organization, found, positions)
 }
 
 // Salts reads what opens the leaves of entries, in the order of the positions, which descend
@@ -117,9 +117,9 @@ func (s *Store) Salts(ctx context.Context, organization string, positions []int6
 	if err := p.run(ctx, s.reads); err != nil {
 		return nil, translate("read salts", err)
 	}
-	rows, salts := make([]audit.Row, len(*read)), make([][]byte, len(*read))
+	salts, found := make([][]byte, len(*read)), make([]int64, len(*read))
 	for i, r := range *read {
-		rows[i].Position, salts[i] = r.Position, r.Salts
+		salts[i], found[i] = r.Salts, r.Position
 	}
-	return salts, complete(organization, rows, positions)
+	return salts, complete(organization, found, positions)
 }
