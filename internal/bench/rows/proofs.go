@@ -81,7 +81,7 @@ func proofs(ctx context.Context, b *Bench, result *report.Result) error {
 	if err != nil {
 		return err
 	}
-	result.Series = append(series, measure.Series{Name: "size of a proof", Unit: "KB", Rounds: kilobytes})
+	result.Series = slices.Concat(series, []measure.Series{{Name: "size of a proof", Unit: "KB", Rounds: kilobytes}})
 	result.Checks = []report.Check{
 		{What: "size, the largest of 200", Value: slices.Max(kilobytes), Unit: "KB", Target: 1.3, AtMost: true},
 		{What: "of the rate of GET of the entry", Value: measure.Ratio(series[0], series[1]), Unit: "×", Target: 0.5},
@@ -169,7 +169,7 @@ func verification(ctx context.Context, b *Bench, result *report.Result) error {
 		return err
 	}
 	wall.Rounds = wall.Rounds[1:] // the first warmed up
-	result.Series = append(series, wall)
+	result.Series = slices.Concat(series, []measure.Series{wall})
 	result.Checks = []report.Check{{What: "entries a second a core", Value: series[0].Median(), Unit: "entries/s", Target: 50_000}}
 	result.Note("A trail of %d entries, by the CPU of the program, from its start to its end, and of its backends.", size(database))
 	return nil
