@@ -131,7 +131,7 @@ func TestRequestsAreFramedAsRFC9112Says(t *testing.T) {
 		"HT-09 a method that is no token":           {"G(E)T /api/audit-logs HTTP/1.1\r\n" + host + token + "\r\n", "400"},
 		"HT-09 a long method":                       {strings.Repeat("G", 5000) + " /api/audit-logs HTTP/1.1\r\n" + host + token + "\r\n", "405 200"},
 		"HT-09 no version":                          {"GET /api/audit-logs\r\n" + host + token + "\r\n", "400"},
-		"HT-09 HTTP/2 without a word before":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"},
+		"HT-09 HTTP/2 without a word before":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "404"},
 		"HT-09 a version that there isn't":          {"GET /api/audit-logs HTTP/9.9\r\n" + host + token + "\r\n", "505"},
 		"HT-09 an upgrade":                          {"GET /api/audit-logs/entries/none HTTP/1.1\r\n" + host + token + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", "404 200"},
 		"TLS where none is":                         {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400"},

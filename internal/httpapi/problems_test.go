@@ -43,7 +43,8 @@ func TestAPathThatIsNotThereIsAProblem(t *testing.T) {
 			send(t, outside(s), ada, method, path, "").problem(t, http.StatusNotFound)
 		}
 	}
-	// No path at all, which is what CONNECT has.
+	// No path at all, which is what CONNECT has, and that of the server as a whole.
+	raw(t, s, "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").problem(t, http.StatusNotFound)
 	raw(t, s, "CONNECT audit.example:443 HTTP/1.1\r\nHost: audit.example:443\r\nConnection: close\r\n\r\n").problem(t, http.StatusNotFound)
 	for _, id := range []string{"missing", "..", ".", "a b", "a%2Fb", "%2e%2e", "%F0%9F%A6%86", "export", strings.Repeat("x", 128)} {
 		get(t, s, ada, "/audit-logs/entries/"+id).problem(t, http.StatusNotFound)

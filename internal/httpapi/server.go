@@ -101,17 +101,19 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// OPTIONS * is a request like others: logged, counted, and answered by a problem.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
 // keepPaths hands API calls past ServeMux, which would redirect resource ids that hold
 // dots and double slashes to cleaned paths. So it does with paths that are unclean
-// elsewhere, or none at all (CONNECT): ServeMux has no problem document for them.
+// elsewhere, or none at all (CONNECT, OPTIONS *): ServeMux has no problem document for them.
 func keepPaths(routes, operations http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		clean := path.Clean(r.URL.Path)
-		if underBase(r) || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
+		if underBase(r) || r.RequestURI == "*" || clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
 			operations.ServeHTTP(w, r)
 			return
 		}
