@@ -43,7 +43,7 @@ var faults = []fault{
 	{name: "restart-immediate", what: "immediate shutdown of PostgreSQL (SIGQUIT), and start", make: restart(syscall.SIGQUIT), planned: 20},
 	{name: "restart-fast", what: "fast shutdown of PostgreSQL (SIGINT), and start", make: restart(syscall.SIGINT), planned: 20},
 	{name: "cut-commit", what: "connections cut around COMMIT: before it, inside it, between it and its answer, inside the answer", make: cutCommit, planned: 100, cuts: true},
-	{name: "cut-steps", what: "connections cut before, inside and after any message of the protocol", make: cutSteps, planned: 20, cuts: true},
+	{name: "cut-steps", what: "connections cut before, inside and after any message of the protocol, or any row that is read", make: cutSteps, planned: 20, cuts: true},
 	{name: "parallel-retries", what: "clients that give up after 10 ms and send again in parallel at both instances, some with another content", make: parallelRetries, planned: 100},
 	{name: "slow", what: "one message in ten is late by up to 1 s", make: disturb(late, 10, 700), planned: 20, cuts: true},
 	{name: "swallow", what: "from some message on everything vanishes, and the connection stays", make: disturb(swallow, 40, 500), planned: 20, cuts: true},
@@ -152,11 +152,19 @@ func cutCommit(_ context.Context, r *rig, _ *load, random *rand.Rand) error {
 	return nil
 }
 
-// cutSteps cuts at one message in a few, whatever it is.
+// cutSteps cuts at one message in a few, whatever it is, or only at rows that are read, so
+// that what reads many has begun well.
 func cutSteps(_ context.Context, r *rig, _ *load, random *rand.Rand) error {
 	for _, i := range r.instances {
 		every, n, ways := 2+random.IntN(60), 0, []verdict{cutBefore, cutInside, cutAfter}
-		i.proxy.set(func(message) verdict {
+		rows := random.IntN(2) == 0
+		if rows {
+			every += 100
+		}
+		i.proxy.set(func(m message) verdict {
+			if rows && (m.toServer || m.kind != 'D') {
+				return pass
+			}
 			if n++; n%every != 0 {
 				return pass
 			}

@@ -123,9 +123,10 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 	var r *rig
 	defer func() {
 		if r != nil {
-			err = errors.Join(err, r.close(err == nil))
+			err = errors.Join(err, r.close(err == nil || ctx.Err() != nil))
 		}
 	}()
+	rounds := 0
 	for n, more := 0, true; more; n++ {
 		more = false
 		for i, f := range faults {
@@ -155,9 +156,10 @@ func stormOn(ctx context.Context, o options, faults []fault, small bool, all *re
 					return err
 				}
 			}
-			if (n*len(faults)+i)%10 == 0 {
+			if rounds%10 == 0 {
 				r.beginTrails()
 			}
+			rounds++
 			told, err := r.round(ctx, f, rand.New(rand.NewPCG(seed, uint64(i))))
 			if ctx.Err() != nil {
 				return ctx.Err()
