@@ -213,6 +213,9 @@ const notVerified = 5
 // verify has the trail verified as an auditor would, by the program that we ship: every leaf,
 // tile, count and checkpoint is made anew.
 func (o *oracle) verify(ctx context.Context, random *rand.Rand) error {
+	if len(o.rows) == 0 && o.head.root == nil {
+		return nil // there is no such trail yet, which the verifier calls not found
+	}
 	begun := time.Now()
 	defer func() { o.rig.verifying += time.Since(begun) }()
 	i := o.rig.instances[random.IntN(len(o.rig.instances))]
