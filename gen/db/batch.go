@@ -562,56 +562,6 @@ func (b *ActionValuesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const adminSearchInsertMany = `-- name: AdminSearchInsertMany :batchexec
-INSERT INTO admin_search (position, folded)
-SELECT unnest($1::bigint[]), unnest($2::text[])
-`
-
-type AdminSearchInsertManyBatchResults struct {
-	br     pgx.BatchResults
-	tot    int
-	closed bool
-}
-
-type AdminSearchInsertManyParams struct {
-	Positions []int64
-	Folded    []string
-}
-
-func (q *Queries) AdminSearchInsertMany(ctx context.Context, db DBTX, arg []AdminSearchInsertManyParams) *AdminSearchInsertManyBatchResults {
-	batch := &pgx.Batch{}
-	for _, a := range arg {
-		vals := []interface{}{
-			a.Positions,
-			a.Folded,
-		}
-		batch.Queue(adminSearchInsertMany, vals...)
-	}
-	br := db.SendBatch(ctx, batch)
-	return &AdminSearchInsertManyBatchResults{br, len(arg), false}
-}
-
-func (b *AdminSearchInsertManyBatchResults) Exec(f func(int, error)) {
-	defer b.br.Close()
-	for t := 0; t < b.tot; t++ {
-		if b.closed {
-			if f != nil {
-				f(t, ErrBatchAlreadyClosed)
-			}
-			continue
-		}
-		_, err := b.br.Exec()
-		if f != nil {
-			f(t, err)
-		}
-	}
-}
-
-func (b *AdminSearchInsertManyBatchResults) Close() error {
-	b.closed = true
-	return b.br.Close()
-}
-
 const checkpointInsert = `-- name: CheckpointInsert :batchexec
 INSERT INTO checkpoints (organization, number, size, root, note, signed_at)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -949,132 +899,6 @@ func (b *EntryCountBatchResults) QueryRow(f func(int, int64, error)) {
 }
 
 func (b *EntryCountBatchResults) Close() error {
-	b.closed = true
-	return b.br.Close()
-}
-
-const entryIDInsertMany = `-- name: EntryIDInsertMany :batchexec
-INSERT INTO entry_ids (organization, id, position)
-SELECT $1::text, unnest($2::text[]), unnest($3::bigint[])
-`
-
-type EntryIDInsertManyBatchResults struct {
-	br     pgx.BatchResults
-	tot    int
-	closed bool
-}
-
-type EntryIDInsertManyParams struct {
-	Organization string
-	Ids          []string
-	Positions    []int64
-}
-
-func (q *Queries) EntryIDInsertMany(ctx context.Context, db DBTX, arg []EntryIDInsertManyParams) *EntryIDInsertManyBatchResults {
-	batch := &pgx.Batch{}
-	for _, a := range arg {
-		vals := []interface{}{
-			a.Organization,
-			a.Ids,
-			a.Positions,
-		}
-		batch.Queue(entryIDInsertMany, vals...)
-	}
-	br := db.SendBatch(ctx, batch)
-	return &EntryIDInsertManyBatchResults{br, len(arg), false}
-}
-
-func (b *EntryIDInsertManyBatchResults) Exec(f func(int, error)) {
-	defer b.br.Close()
-	for t := 0; t < b.tot; t++ {
-		if b.closed {
-			if f != nil {
-				f(t, ErrBatchAlreadyClosed)
-			}
-			continue
-		}
-		_, err := b.br.Exec()
-		if f != nil {
-			f(t, err)
-		}
-	}
-}
-
-func (b *EntryIDInsertManyBatchResults) Close() error {
-	b.closed = true
-	return b.br.Close()
-}
-
-const entryInsertMany = `-- name: EntryInsertMany :batchexec
-INSERT INTO entries (organization, position, created_at, action, resource_type, resource_id, user_id, entry, salts, leaf_hash)
-SELECT $1::text, position, at, action,
-  nullif(resource_type, ''), nullif(resource_id, ''), nullif(user_id, ''), entry, salts, leaf_hash
-FROM (
-  SELECT unnest($2::bigint[]) AS position, unnest($3::timestamptz[]) AS at,
-    unnest($4::text[]) AS action, unnest($5::text[]) AS resource_type,
-    unnest($6::text[]) AS resource_id, unnest($7::text[]) AS user_id,
-    unnest($8::text[]) AS entry, unnest($9::bytea[]) AS salts, unnest($10::bytea[]) AS leaf_hash
-) AS rows
-`
-
-type EntryInsertManyBatchResults struct {
-	br     pgx.BatchResults
-	tot    int
-	closed bool
-}
-
-type EntryInsertManyParams struct {
-	Organization  string
-	Positions     []int64
-	CreatedAt     []time.Time
-	Actions       []string
-	ResourceTypes []string
-	ResourceIds   []string
-	UserIds       []string
-	Entries       []string
-	Salts         [][]byte
-	LeafHashes    [][]byte
-}
-
-// The arrays are columns of equal length; ” stands for NULL.
-func (q *Queries) EntryInsertMany(ctx context.Context, db DBTX, arg []EntryInsertManyParams) *EntryInsertManyBatchResults {
-	batch := &pgx.Batch{}
-	for _, a := range arg {
-		vals := []interface{}{
-			a.Organization,
-			a.Positions,
-			a.CreatedAt,
-			a.Actions,
-			a.ResourceTypes,
-			a.ResourceIds,
-			a.UserIds,
-			a.Entries,
-			a.Salts,
-			a.LeafHashes,
-		}
-		batch.Queue(entryInsertMany, vals...)
-	}
-	br := db.SendBatch(ctx, batch)
-	return &EntryInsertManyBatchResults{br, len(arg), false}
-}
-
-func (b *EntryInsertManyBatchResults) Exec(f func(int, error)) {
-	defer b.br.Close()
-	for t := 0; t < b.tot; t++ {
-		if b.closed {
-			if f != nil {
-				f(t, ErrBatchAlreadyClosed)
-			}
-			continue
-		}
-		_, err := b.br.Exec()
-		if f != nil {
-			f(t, err)
-		}
-	}
-}
-
-func (b *EntryInsertManyBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -1868,63 +1692,6 @@ func (b *EntryWholeBatchResults) Query(f func(int, []EntryWholeRow, error)) {
 }
 
 func (b *EntryWholeBatchResults) Close() error {
-	b.closed = true
-	return b.br.Close()
-}
-
-const headAdvance = `-- name: HeadAdvance :batchexec
-UPDATE heads SET size = $1, last_created_at = $2, frontier = $3, root = $4
-WHERE organization = $5
-`
-
-type HeadAdvanceBatchResults struct {
-	br     pgx.BatchResults
-	tot    int
-	closed bool
-}
-
-type HeadAdvanceParams struct {
-	Size          int64
-	LastCreatedAt time.Time
-	Frontier      []byte
-	Root          []byte
-	Organization  string
-}
-
-// Index: heads_pkey.
-func (q *Queries) HeadAdvance(ctx context.Context, db DBTX, arg []HeadAdvanceParams) *HeadAdvanceBatchResults {
-	batch := &pgx.Batch{}
-	for _, a := range arg {
-		vals := []interface{}{
-			a.Size,
-			a.LastCreatedAt,
-			a.Frontier,
-			a.Root,
-			a.Organization,
-		}
-		batch.Queue(headAdvance, vals...)
-	}
-	br := db.SendBatch(ctx, batch)
-	return &HeadAdvanceBatchResults{br, len(arg), false}
-}
-
-func (b *HeadAdvanceBatchResults) Exec(f func(int, error)) {
-	defer b.br.Close()
-	for t := 0; t < b.tot; t++ {
-		if b.closed {
-			if f != nil {
-				f(t, ErrBatchAlreadyClosed)
-			}
-			continue
-		}
-		_, err := b.br.Exec()
-		if f != nil {
-			f(t, err)
-		}
-	}
-}
-
-func (b *HeadAdvanceBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }
@@ -6290,62 +6057,6 @@ func (b *TileHashesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const tileInsert = `-- name: TileInsert :batchexec
-INSERT INTO tiles (organization, level, index, hashes, root)
-VALUES ($1, $2, $3, $4, $5)
-`
-
-type TileInsertBatchResults struct {
-	br     pgx.BatchResults
-	tot    int
-	closed bool
-}
-
-type TileInsertParams struct {
-	Organization string
-	Level        int16
-	Index        int64
-	Hashes       []byte
-	Root         []byte
-}
-
-func (q *Queries) TileInsert(ctx context.Context, db DBTX, arg []TileInsertParams) *TileInsertBatchResults {
-	batch := &pgx.Batch{}
-	for _, a := range arg {
-		vals := []interface{}{
-			a.Organization,
-			a.Level,
-			a.Index,
-			a.Hashes,
-			a.Root,
-		}
-		batch.Queue(tileInsert, vals...)
-	}
-	br := db.SendBatch(ctx, batch)
-	return &TileInsertBatchResults{br, len(arg), false}
-}
-
-func (b *TileInsertBatchResults) Exec(f func(int, error)) {
-	defer b.br.Close()
-	for t := 0; t < b.tot; t++ {
-		if b.closed {
-			if f != nil {
-				f(t, ErrBatchAlreadyClosed)
-			}
-			continue
-		}
-		_, err := b.br.Exec()
-		if f != nil {
-			f(t, err)
-		}
-	}
-}
-
-func (b *TileInsertBatchResults) Close() error {
-	b.closed = true
-	return b.br.Close()
-}
-
 const tileRoots = `-- name: TileRoots :batchmany
 SELECT root FROM tiles
 WHERE organization = $1 AND level = $2 AND index >= $3 AND index < $4 ORDER BY index
@@ -6634,6 +6345,125 @@ func (b *TrailExtentBatchResults) Query(f func(int, []TrailExtentRow, error)) {
 }
 
 func (b *TrailExtentBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
+const trailGrow = `-- name: TrailGrow :batchone
+WITH head AS (
+  UPDATE heads SET size = $1, last_created_at = $2, frontier = $3, root = $4
+  WHERE heads.organization = $5 AND heads.size = $6
+  RETURNING organization, $6 AS old_size, size
+), ids AS (
+  INSERT INTO entry_ids (organization, id, position)
+  SELECT h.organization, unnest($7::text[]), generate_series(h.old_size, h.size - 1) FROM head h
+), searchable AS (
+  INSERT INTO admin_search (position, folded)
+  SELECT unnest($8::bigint[]), unnest($9::text[]) FROM head
+), finished AS (
+  INSERT INTO tiles (organization, level, index, hashes, root)
+  SELECT h.organization, unnest($10::smallint[]), unnest($11::bigint[]), unnest($12::bytea[]), unnest($13::bytea[])
+  FROM head h
+), stored AS (
+  INSERT INTO entries (organization, position, created_at, action, resource_type, resource_id, user_id, entry, salts, leaf_hash)
+  SELECT new.organization, new.position, new.at, new.action,
+    nullif(new.resource_type, ''), nullif(new.resource_id, ''), nullif(new.user_id, ''), new.entry, new.salts, new.leaf_hash
+  FROM (
+    SELECT h.organization, generate_series(h.old_size, h.size - 1) AS position, unnest($14::timestamptz[]) AS at,
+      unnest($15::text[]) AS action, unnest($16::text[]) AS resource_type,
+      unnest($17::text[]) AS resource_id, unnest($18::text[]) AS user_id,
+      unnest($19::text[]) AS entry, unnest($20::bytea[]) AS salts, unnest($21::bytea[]) AS leaf_hash
+    FROM head h
+  ) AS new
+)
+SELECT size FROM head
+`
+
+type TrailGrowBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+type TrailGrowParams struct {
+	Size          int64
+	LastCreatedAt time.Time
+	Frontier      []byte
+	Root          []byte
+	Organization  string
+	OldSize       int64
+	Ids           []string
+	Searchable    []int64
+	Folded        []string
+	Levels        []int16
+	Indexes       []int64
+	Hashes        [][]byte
+	Roots         [][]byte
+	CreatedAt     []time.Time
+	Actions       []string
+	ResourceTypes []string
+	ResourceIds   []string
+	UserIds       []string
+	Entries       []string
+	Salts         [][]byte
+	LeafHashes    [][]byte
+}
+
+// All that an append stores in one trail, or nothing of it: one statement, since COMMIT comes
+// in the same breath, and would make half of an append last if a statement of it were lost on
+// the way. Nothing is stored either unless the head is still where it was read.
+// The arrays are columns of equal length; ” stands for NULL. Index: heads_pkey.
+func (q *Queries) TrailGrow(ctx context.Context, db DBTX, arg []TrailGrowParams) *TrailGrowBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range arg {
+		vals := []interface{}{
+			a.Size,
+			a.LastCreatedAt,
+			a.Frontier,
+			a.Root,
+			a.Organization,
+			a.OldSize,
+			a.Ids,
+			a.Searchable,
+			a.Folded,
+			a.Levels,
+			a.Indexes,
+			a.Hashes,
+			a.Roots,
+			a.CreatedAt,
+			a.Actions,
+			a.ResourceTypes,
+			a.ResourceIds,
+			a.UserIds,
+			a.Entries,
+			a.Salts,
+			a.LeafHashes,
+		}
+		batch.Queue(trailGrow, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &TrailGrowBatchResults{br, len(arg), false}
+}
+
+func (b *TrailGrowBatchResults) QueryRow(f func(int, int64, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		var size int64
+		if b.closed {
+			if f != nil {
+				f(t, size, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		row := b.br.QueryRow()
+		err := row.Scan(&size)
+		if f != nil {
+			f(t, size, err)
+		}
+	}
+}
+
+func (b *TrailGrowBatchResults) Close() error {
 	b.closed = true
 	return b.br.Close()
 }

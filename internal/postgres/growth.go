@@ -16,15 +16,12 @@ type growth struct {
 	requests     []*request
 	outcomes     []outcome // one for each request
 
-	now      time.Time // the database's clock under the head's lock
-	oldSize  int64
-	last     time.Time
-	tree     *merkle.Tree
-	known    map[string]audit.Receipt // by id, stored before or placed in this transaction
-	entries  db.EntryInsertManyParams
-	entryIDs []string
-	folded   []string
-	stored   map[merkle.TileID]*[][]byte // what the finished tiles hold from before
+	now    time.Time // the database's clock under the head's lock
+	last   time.Time
+	tree   *merkle.Tree
+	known  map[string]audit.Receipt // by id, stored before or placed in this transaction
+	added  db.TrailGrowParams
+	stored map[merkle.TileID]*[][]byte // what the finished tiles hold from before
 }
 
 func (g *growth) ids() []string {
@@ -40,7 +37,7 @@ func (g *growth) ids() []string {
 // place gives positions, times and leaves to the entries of every request that can be
 // stored, and an error to every other one.
 func (g *growth) place(head db.HeadLockRow, known []db.EntryKnownRow) (err error) {
-	g.now, g.last, g.oldSize = head.Now.UTC(), head.LastCreatedAt.UTC(), head.Size
+	g.now, g.last = head.Now.UTC(), head.LastCreatedAt.UTC()
 	if g.tree, err = merkle.Open(head.Size, head.Frontier); err != nil {
 		return err
 	}
@@ -48,8 +45,8 @@ func (g *growth) place(head db.HeadLockRow, known []db.EntryKnownRow) (err error
 	for _, k := range known {
 		g.known[k.ID] = audit.Receipt{ID: k.ID, Row: audit.Row{Position: k.Position, CreatedAt: k.CreatedAt, Text: k.Entry}, LeafHash: k.LeafHash}
 	}
-	g.entries = db.EntryInsertManyParams{Organization: g.organization}
-	g.outcomes, g.entryIDs, g.folded = nil, nil, nil
+	g.added = db.TrailGrowParams{Organization: g.organization, OldSize: head.Size}
+	g.outcomes = nil
 	for _, r := range g.requests {
 		var o outcome
 		if o.err = g.check(r.submission); o.err == nil {
@@ -134,46 +131,36 @@ func (g *growth) addEntry(recordedBy string, e audit.Admitted, sealed audit.Seal
 		return audit.Receipt{}, err
 	}
 	g.last = at
-	g.entryIDs = append(g.entryIDs, e.ID)
-	g.folded = append(g.folded, e.SearchText)
-	g.entries.Positions = append(g.entries.Positions, row.Position)
-	g.entries.CreatedAt = append(g.entries.CreatedAt, at)
-	g.entries.Actions = append(g.entries.Actions, e.Action)
-	g.entries.ResourceTypes = append(g.entries.ResourceTypes, e.ResourceType)
-	g.entries.ResourceIds = append(g.entries.ResourceIds, e.ResourceID)
-	g.entries.UserIds = append(g.entries.UserIds, e.UserID)
-	g.entries.Entries = append(g.entries.Entries, string(row.Text))
-	g.entries.Salts = append(g.entries.Salts, sealed.Salts)
-	g.entries.LeafHashes = append(g.entries.LeafHashes, hash)
+	g.added.Ids = append(g.added.Ids, e.ID)
+	g.added.CreatedAt = append(g.added.CreatedAt, at)
+	g.added.Actions = append(g.added.Actions, e.Action)
+	g.added.ResourceTypes = append(g.added.ResourceTypes, e.ResourceType)
+	g.added.ResourceIds = append(g.added.ResourceIds, e.ResourceID)
+	g.added.UserIds = append(g.added.UserIds, e.UserID)
+	g.added.Entries = append(g.added.Entries, string(row.Text))
+	g.added.Salts = append(g.added.Salts, sealed.Salts)
+	g.added.LeafHashes = append(g.added.LeafHashes, hash)
+	if g.organization == audit.AdminOrganization {
+		g.added.Searchable = append(g.added.Searchable, row.Position)
+		g.added.Folded = append(g.added.Folded, e.SearchText)
+	}
 	return audit.Receipt{ID: e.ID, Row: row, LeafHash: hash}, nil
 }
 
-// write adds the statements that store the growth, if there is any.
-func (g *growth) write(ctx context.Context, p *pipeline) error {
-	if len(g.entryIDs) == 0 {
+// write adds the statement that stores the growth, if there is any.
+func (g *growth) write(ctx context.Context, p *pipeline) (err error) {
+	if len(g.added.Ids) == 0 {
 		return nil
 	}
+	if err := g.addTiles(); err != nil {
+		return err
+	}
+	if g.added.Root, err = g.tree.Root(); err != nil {
+		return err
+	}
+	g.added.Size, g.added.LastCreatedAt, g.added.Frontier = g.tree.Size(), g.last, g.tree.Frontier()
 	p.in(ctx, g.organization)
-	exec(p, queries.EntryInsertMany(ctx, p, []db.EntryInsertManyParams{g.entries}).Exec)
-	exec(p, queries.EntryIDInsertMany(ctx, p, []db.EntryIDInsertManyParams{{
-		Organization: g.organization, Ids: g.entryIDs, Positions: g.entries.Positions,
-	}}).Exec)
-	if g.organization == audit.AdminOrganization {
-		exec(p, queries.AdminSearchInsertMany(ctx, p, []db.AdminSearchInsertManyParams{{
-			Positions: g.entries.Positions, Folded: g.folded,
-		}}).Exec)
-	}
-	if err := g.writeTiles(ctx, p); err != nil {
-		return err
-	}
-	root, err := g.tree.Root()
-	if err != nil {
-		return err
-	}
-	exec(p, queries.HeadAdvance(ctx, p, []db.HeadAdvanceParams{{
-		Organization: g.organization, Size: g.tree.Size(), LastCreatedAt: g.last,
-		Frontier: g.tree.Frontier(), Root: root,
-	}}).Exec)
+	one(p, queries.TrailGrow(ctx, p, []db.TrailGrowParams{g.added}).QueryRow)
 	return nil
 }
 

@@ -13,9 +13,9 @@ import (
 // leaf hashes for the lowest level, the roots of the tiles below for the others.
 func (g *growth) readTiles(ctx context.Context, p *pipeline) {
 	g.stored = map[merkle.TileID]*[][]byte{}
-	below := g.oldSize // hashes of the tile's level that were stored before
+	below := g.added.OldSize // hashes of the tile's level that were stored before
 	level := 0
-	for _, tile := range merkle.FinishedTiles(g.oldSize, g.tree.Size()) {
+	for _, tile := range merkle.FinishedTiles(g.added.OldSize, g.tree.Size()) {
 		for ; level < tile.Level; level++ {
 			below /= merkle.TileWidth
 		}
@@ -38,13 +38,13 @@ func (g *growth) readTiles(ctx context.Context, p *pipeline) {
 	}
 }
 
-// writeTiles adds the finished tiles, lower levels first, since each level is made of
+// addTiles adds the finished tiles, lower levels first, since each level is made of
 // the roots of the one below.
-func (g *growth) writeTiles(ctx context.Context, p *pipeline) error {
-	fresh, offset := g.entries.LeafHashes, g.oldSize // hashes of the level from this growth, and the first one's index
+func (g *growth) addTiles() error {
+	fresh, offset := g.added.LeafHashes, g.added.OldSize // hashes of the level from this growth, and the first one's index
 	var roots [][]byte
 	level := 0
-	for _, tile := range merkle.FinishedTiles(g.oldSize, g.tree.Size()) {
+	for _, tile := range merkle.FinishedTiles(g.added.OldSize, g.tree.Size()) {
 		for ; level < tile.Level; level++ {
 			fresh, roots = roots, nil
 			offset /= merkle.TileWidth
@@ -58,9 +58,10 @@ func (g *growth) writeTiles(ctx context.Context, p *pipeline) error {
 			return err
 		}
 		roots = append(roots, root)
-		exec(p, queries.TileInsert(ctx, p, []db.TileInsertParams{{
-			Organization: g.organization, Level: int16(tile.Level), Index: tile.Index, Hashes: hashes, Root: root,
-		}}).Exec)
+		g.added.Levels = append(g.added.Levels, int16(tile.Level))
+		g.added.Indexes = append(g.added.Indexes, tile.Index)
+		g.added.Hashes = append(g.added.Hashes, hashes)
+		g.added.Roots = append(g.added.Roots, root)
 	}
 	return nil
 }

@@ -27,30 +27,38 @@ CROSS JOIN LATERAL (
   SELECT n.position, n.created_at, n.entry, n.leaf_hash FROM entries n WHERE n.organization = @organization AND n.position = i.position LIMIT 1
 ) AS e;
 
--- name: EntryInsertMany :batchexec
--- The arrays are columns of equal length; '' stands for NULL.
-INSERT INTO entries (organization, position, created_at, action, resource_type, resource_id, user_id, entry, salts, leaf_hash)
-SELECT @organization::text, position, at, action,
-  nullif(resource_type, ''), nullif(resource_id, ''), nullif(user_id, ''), entry, salts, leaf_hash
-FROM (
-  SELECT unnest(@positions::bigint[]) AS position, unnest(@created_at::timestamptz[]) AS at,
-    unnest(@actions::text[]) AS action, unnest(@resource_types::text[]) AS resource_type,
-    unnest(@resource_ids::text[]) AS resource_id, unnest(@user_ids::text[]) AS user_id,
-    unnest(@entries::text[]) AS entry, unnest(@salts::bytea[]) AS salts, unnest(@leaf_hashes::bytea[]) AS leaf_hash
-) AS rows;
-
--- name: EntryIDInsertMany :batchexec
-INSERT INTO entry_ids (organization, id, position)
-SELECT @organization::text, unnest(@ids::text[]), unnest(@positions::bigint[]);
-
--- name: AdminSearchInsertMany :batchexec
-INSERT INTO admin_search (position, folded)
-SELECT unnest(@positions::bigint[]), unnest(@folded::text[]);
-
--- name: HeadAdvance :batchexec
--- Index: heads_pkey.
-UPDATE heads SET size = @size, last_created_at = @last_created_at, frontier = @frontier, root = @root
-WHERE organization = @organization;
+-- name: TrailGrow :batchone
+-- All that an append stores in one trail, or nothing of it: one statement, since COMMIT comes
+-- in the same breath, and would make half of an append last if a statement of it were lost on
+-- the way. Nothing is stored either unless the head is still where it was read.
+-- The arrays are columns of equal length; '' stands for NULL. Index: heads_pkey.
+WITH head AS (
+  UPDATE heads SET size = @size, last_created_at = @last_created_at, frontier = @frontier, root = @root
+  WHERE heads.organization = @organization AND heads.size = @old_size
+  RETURNING organization, @old_size AS old_size, size
+), ids AS (
+  INSERT INTO entry_ids (organization, id, position)
+  SELECT h.organization, unnest(@ids::text[]), generate_series(h.old_size, h.size - 1) FROM head h
+), searchable AS (
+  INSERT INTO admin_search (position, folded)
+  SELECT unnest(@searchable::bigint[]), unnest(@folded::text[]) FROM head
+), finished AS (
+  INSERT INTO tiles (organization, level, index, hashes, root)
+  SELECT h.organization, unnest(@levels::smallint[]), unnest(@indexes::bigint[]), unnest(@hashes::bytea[]), unnest(@roots::bytea[])
+  FROM head h
+), stored AS (
+  INSERT INTO entries (organization, position, created_at, action, resource_type, resource_id, user_id, entry, salts, leaf_hash)
+  SELECT new.organization, new.position, new.at, new.action,
+    nullif(new.resource_type, ''), nullif(new.resource_id, ''), nullif(new.user_id, ''), new.entry, new.salts, new.leaf_hash
+  FROM (
+    SELECT h.organization, generate_series(h.old_size, h.size - 1) AS position, unnest(@created_at::timestamptz[]) AS at,
+      unnest(@actions::text[]) AS action, unnest(@resource_types::text[]) AS resource_type,
+      unnest(@resource_ids::text[]) AS resource_id, unnest(@user_ids::text[]) AS user_id,
+      unnest(@entries::text[]) AS entry, unnest(@salts::bytea[]) AS salts, unnest(@leaf_hashes::bytea[]) AS leaf_hash
+    FROM head h
+  ) AS new
+)
+SELECT size FROM head;
 
 -- name: LeafHashes :batchmany
 -- Index: entries_pkey.
@@ -61,7 +69,3 @@ WHERE organization = @organization AND position >= @low AND position < @high ORD
 -- Index: tiles_pkey.
 SELECT root FROM tiles
 WHERE organization = @organization AND level = @level AND index >= @low AND index < @high ORDER BY index;
-
--- name: TileInsert :batchexec
-INSERT INTO tiles (organization, level, index, hashes, root)
-VALUES (@organization, @level, @index, @hashes, @root);
