@@ -112,7 +112,7 @@ func Admit(d Draft, at string) (Admitted, error) {
 	} else if !ValidID(d.ID) {
 		faults.add(at+"/id", idRule)
 	}
-	content := appendMember([]byte{'{'}, "id", d.ID)
+	content := appendMember(append(make([]byte, 0, d.size()), '{'), "id", d.ID)
 	for _, f := range stringFields {
 		value := f.value(&d)
 		if value == "" {
@@ -148,12 +148,21 @@ func Admit(d Draft, at string) (Admitted, error) {
 	}, nil
 }
 
+// size is room for the stored text of most drafts: what is escaped in strings takes more.
+func (d *Draft) size() int {
+	size := 256 + len(d.ID) + len(d.BeforeState) + len(d.AfterState)
+	for _, f := range stringFields {
+		size += len(f.value(d))
+	}
+	return size
+}
+
 func appendState(content []byte, name string, state []byte, at string, faults *faultList) []byte {
 	if state == nil {
 		return content
 	}
 	start := len(content)
-	content = fmt.Appendf(content, `,"%s":`, name)
+	content = append(AppendString(append(content, ','), name), ':')
 	content, err := CompactObject(content, state, MaxDepth)
 	if err != nil {
 		faults.addJSON(at+"/"+name, err)

@@ -44,7 +44,7 @@ func (e *JSONError) Error() string { return e.Pointer + ": " + e.Reason }
 // surrogates, NUL, numbers over [MaxNumber] characters, more than depth levels, bytes
 // after the end.
 func CompactObject(dst, src []byte, depth int) ([]byte, error) {
-	s := scanner{src: src, dst: dst, depth: depth}
+	s := scanner{src: src, dst: dst, depth: depth, path: make([]step, 0, 8)}
 	s.space()
 	if s.peek() != '{' {
 		return dst, &JSONError{Reason: "is not a JSON object", Malformed: true, Cut: true}
@@ -162,17 +162,14 @@ func (s *scanner) object() error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	var seen map[string]struct{} // most objects of a body that is made to be expensive are empty
+	var seen names
 	for first := true; ; first = false {
 		done, err := s.next('}', first)
 		if err != nil || done {
 			return err
 		}
-		if len(seen) > maxMembers {
+		if seen.len() > maxMembers {
 			return &JSONError{Pointer: s.pointer(), Reason: "has more members than an entry has room for", Cut: true}
-		}
-		if seen == nil {
-			seen = map[string]struct{}{}
 		}
 		if s.peek() != '"' {
 			return s.malformed("has a member without a name")
@@ -182,11 +179,9 @@ func (s *scanner) object() error {
 			return err
 		}
 		s.path = append(s.path, step{name: written})
-		name := unquote(written)
-		if _, twice := seen[name]; twice {
+		if seen.twice(written) {
 			s.refuse("is a duplicate key")
 		}
-		seen[name] = struct{}{}
 		if s.space(); s.peek() != ':' {
 			return s.malformed("lacks a colon after its name")
 		}
@@ -198,6 +193,44 @@ func (s *scanner) object() error {
 		}
 		s.path = s.path[:len(s.path)-1]
 	}
+}
+
+// names are those of an object's members so far. Most objects have few, which cost no
+// allocation: those of a body that is made to be expensive have one or none.
+type names struct {
+	few   [8][]byte
+	count int
+	many  map[string]struct{} // all of them, when there are more than few
+}
+
+func (n *names) len() int { return n.count }
+
+// twice adds a name as it was written, and reports whether it was there.
+func (n *names) twice(written []byte) bool {
+	name := written[1 : len(written)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = []byte(unquote(written))
+	}
+	if n.many == nil {
+		for _, other := range n.few[:n.count] {
+			if bytes.Equal(other, name) {
+				return true
+			}
+		}
+		if n.count < len(n.few) {
+			n.few[n.count] = name
+			n.count++
+			return false
+		}
+		n.many = make(map[string]struct{}, 2*len(n.few))
+		for _, other := range n.few {
+			n.many[string(other)] = struct{}{}
+		}
+	}
+	n.many[string(name)] = struct{}{}
+	twice := len(n.many) == n.count
+	n.count = len(n.many)
+	return twice
 }
 
 func (s *scanner) array() error {

@@ -24,7 +24,7 @@ const bodyDepth = audit.MaxDepth + 3
 
 // admitBody reads the whole body within its bounds, refuses JSON that readers disagree
 // about, checks it against the schema, and puts it back compact for the binder.
-func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema, bodies *budget) error {
+func admitBody(w http.ResponseWriter, r *http.Request, op operation, bodies *budget) error {
 	if kinds := r.Header.Values("Content-Type"); len(kinds) != 1 || !isJSON(kinds[0]) { // of two, others may believe the second
 		return errMediaType
 	}
@@ -36,9 +36,12 @@ func admitBody(w http.ResponseWriter, r *http.Request, schema *openapi3.Schema, 
 	if err != nil && !toldLater(err) {
 		return rejectJSON(err)
 	}
-	if err := checkSchema(compact, schema); err != nil {
-		return err
+	if !op.fits(compact) {
+		if err := checkSchema(compact, op.body); err != nil {
+			return err
+		}
 	}
+	callOf(r.Context()).body = compact
 	r.Body = io.NopCloser(bytes.NewReader(compact))
 	r.ContentLength = int64(len(compact))
 	r.Header.Del("Content-Encoding")
@@ -200,15 +203,22 @@ func scalar(raw []byte) (value any) {
 	case '[':
 		return []any{}
 	case '"':
-		if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 {
-			return string(inner)
-		}
+		return textOf(raw)
 	}
 	_ = json.Unmarshal(raw, &value) // it can, but for numbers beyond a float64, which are none of a schema's
 	if value == nil && raw[0] != 'n' {
 		return math.MaxFloat64
 	}
 	return value
+}
+
+// textOf decodes a string.
+func textOf(raw []byte) (text string) {
+	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	_ = json.Unmarshal(raw, &text) // it can: the body was read
+	return text
 }
 
 func schemaFaults(err error) []audit.Fault {

@@ -17,6 +17,7 @@ type call struct {
 	principal    audit.Principal
 	again        func(context.Context) error // authenticates anew: an answer may take longer than a token is valid
 	organization string                      // "" for operations on the admin trail
+	body         []byte                      // compact JSON of the operation's schema
 	failure      error                       // why it was refused or broke off, for the log
 	lane         *lane
 	ends         []func()

@@ -39,6 +39,7 @@ type operation struct {
 	query      map[string]bool
 	lists      map[string]bool  // those of them that are sent once for each value
 	body       *openapi3.Schema // nil when it takes none
+	fits       fit              // whether a body surely is of that schema
 }
 
 // document is openapi.yaml, ready to be asked which operation a request means.
@@ -110,6 +111,7 @@ func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, er
 	}
 	if o.RequestBody != nil {
 		known.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
+		known.fits = newFit(known.body)
 	}
 	return known, nil
 }

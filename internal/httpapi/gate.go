@@ -83,7 +83,7 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	admitted.URL = &location
 	location.RawQuery = query
 	if op.body != nil {
-		if err := admitBody(w, &admitted, op.body, g.admission.bodies); err != nil {
+		if err := admitBody(w, &admitted, op, g.admission.bodies); err != nil {
 			return nil, err
 		}
 	}

@@ -53,6 +53,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = handleEchoError
+	e.JSONSerializer = binder{}
 	admission := newAdmission(o.Metrics)
 	strict := api.NewStrictHandler(&handlers{o.Service, o.Keys, o.Prover, cmp.Or(o.ChunkTimeout, defaultChunkTimeout), o.Drain}, []api.StrictMiddlewareFunc{admission.admit})
 	api.RegisterHandlersWithBaseURL(e, strict, BasePath)
