@@ -198,7 +198,7 @@ func (s *scanner) object() error {
 // names are those of an object's members so far. Most objects have few, which cost no
 // allocation: those of a body that is made to be expensive have one or none.
 type names struct {
-	few   [8][]byte
+	few   [16][]byte
 	count int
 	many  map[string]struct{} // all of them, when there are more than few
 }

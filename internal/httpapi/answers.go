@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -155,14 +154,17 @@ func (a *recordedAnswer) VisitCreateAdminAuditLogResponse(w http.ResponseWriter)
 type receiptsAnswer struct{ receipts []audit.Receipt }
 
 func (a *receiptsAnswer) VisitCreateAuditLogBatchResponse(w http.ResponseWriter) error {
-	body := []byte(`{"items":[`)
+	body := append(make([]byte, 0, 32+256*len(a.receipts)), `{"items":[`...)
 	replayed := true
 	for i, r := range a.receipts {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = fmt.Appendf(body, `{"id":%q,"position":%d,"createdAt":%q,"leafHash":"%s","existing":%t}`,
-			r.ID, r.Row.Position, audit.FormatTime(r.Row.CreatedAt), base64.StdEncoding.EncodeToString(r.LeafHash), r.Existing)
+		body = audit.AppendString(append(body, `{"id":`...), r.ID)
+		body = strconv.AppendInt(append(body, `,"position":`...), r.Row.Position, 10)
+		body = r.Row.CreatedAt.UTC().AppendFormat(append(body, `,"createdAt":"`...), audit.TimeFormat)
+		body = base64.StdEncoding.AppendEncode(append(body, `","leafHash":"`...), r.LeafHash)
+		body = append(strconv.AppendBool(append(body, `","existing":`...), r.Existing), '}')
 		replayed = replayed && r.Existing
 	}
 	setReplayed(w, replayed)

@@ -57,10 +57,12 @@ func readBody(w http.ResponseWriter, r *http.Request, bodies *budget) ([]byte, e
 		return nil, errMediaType
 	}
 	metered := bodies.meter(callOf(r.Context()), http.MaxBytesReader(w, r.Body, audit.MaxBodyBytes))
-	raw, err := io.ReadAll(metered)
-	if err != nil {
+	var buffer bytes.Buffer
+	buffer.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead) // a caller that only says so gets no more
+	if _, err := buffer.ReadFrom(metered); err != nil {
 		return nil, unreadable(err, "broke off")
 	}
+	raw := buffer.Bytes()
 	if packed {
 		return unpack(raw, metered)
 	}
