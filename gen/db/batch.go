@@ -174,11 +174,12 @@ type ActionFacetsRow struct {
 }
 
 // Three statements a column. Facets are the commonest values at given positions, and how many
-// there are; where the positions follow upon each other, reading them as a range costs a
-// quarter of looking each up; no entry's text is empty, and asking for that keeps the planner
-// from reading all of an index that has the value instead. Values are the first that begin with a text, and the one behind them: of each only
-// one index entry is read, from which the next greater value is looked up. The text is given
-// twice, as a parameter stands once in a statement.
+// there are. Run facets are those of positions that follow upon each other: reading them as a
+// range costs about a quarter of looking each up. No entry's text is empty; that it is asked for
+// keeps the planner from reading all of an index that holds the value. Values are the first
+// that begin with a text, and the one behind them: of each only one index entry is read, from
+// which the next greater value is looked up. The text is given twice, as a parameter stands
+// once in a statement.
 // Index: entries_pkey.
 func (q *Queries) ActionFacets(ctx context.Context, db DBTX, arg []ActionFacetsParams) *ActionFacetsBatchResults {
 	batch := &pgx.Batch{}

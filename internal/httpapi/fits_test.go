@@ -14,8 +14,8 @@ import (
 	"ocore.dev/audit/internal/audit"
 )
 
-// bodies are the operations that take one, by their ids.
-func bodies(tb testing.TB) map[string]operation {
+// sampleBodies are the operations that take one, by their ids.
+func sampleBodies(tb testing.TB) map[string]operation {
 	tb.Helper()
 	d, err := loadDocument(documentYAML)
 	if err != nil {
@@ -36,7 +36,7 @@ const fullEntry = `{"id":"e-1","action":"a","resourceType":"t","resourceId":"1",
 // Nothing is gained when entries as they are usually sent need the validator after all.
 func TestUsualEntriesFitWithoutTheValidator(t *testing.T) {
 	t.Parallel()
-	ops := bodies(t)
+	ops := sampleBodies(t)
 	for _, entry := range []string{fullEntry, `{"action":"a","resourceType":"t"}`, `{"resourceType":"` + strings.Repeat("t", 100) + `","action":"\u00e9"}`} {
 		if !ops["createAuditLog"].fits([]byte(entry)) || !ops["createAuditLogBatch"].fits([]byte(`{"items":[`+entry+`,`+entry+`]}`)) {
 			t.Errorf("%s needs the validator", entry)
@@ -67,7 +67,7 @@ func FuzzFit(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	ops := bodies(f)
+	ops := sampleBodies(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		compact, err := audit.CompactObject(nil, body, bodyDepth)
 		if err != nil && !toldLater(err) {
@@ -80,7 +80,7 @@ func FuzzFit(f *testing.F) {
 			if err := checkSchema(compact, op.body); err != nil {
 				t.Fatalf("%s takes %s, the validator doesn't: %v", id, compact, err)
 			}
-			got, want := any(nil), any(nil)
+			var got, want any
 			switch id {
 			case "createAuditLog":
 				got, want = new(api.NewAuditLog), new(api.NewAuditLog)
