@@ -205,6 +205,7 @@ async function tryAll(look, on) {
     await loaded(page)
     await page.getByRole('button', { name: 'Clear all' }).click()
     await shows(page, all)
+    await loaded(page) // the chart is asked for behind the rows, and drawn anew when it comes
 
     // The histogram: a stretch is dragged over, or chosen in its table.
     const over = page.locator('.u-over')
