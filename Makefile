@@ -24,8 +24,16 @@ run: build ## Run the service with a PostgreSQL of its own (ARGS=--demo fills it
 test: ## Run every test; needs Go and PostgreSQL alone
 	$(GO) test ./...
 
+# Of the slow packages the tests in which several do something at once; race-all has the rest.
+CONCURRENT := Batch|Stores|Killed|Lost|Signer|Waits|Wait|Close|Caller|Neighbours|Clients|Tail|Lane|Storm|Starve|Room|Bodies|Limits|Probes
+
 .PHONY: race
 race: ## Run the tests of everything concurrent under the race detector
+	$(GO) test -race ./internal/audit ./internal/auth
+	$(GO) test -race -run '$(CONCURRENT)' ./internal/postgres ./internal/httpapi
+
+.PHONY: race-all
+race-all: ## Run every test of the concurrent packages under the race detector
 	$(GO) test -race ./internal/audit ./internal/auth ./internal/postgres ./internal/httpapi
 
 FUZZTIME ?= 10m
@@ -196,7 +204,7 @@ CONTRACT_SEED ?= 1
 
 .PHONY: contract
 contract: build $(PYTHON) ## Fuzz the contract: every operation, five callers
-	internal/contract/fuzz/run 100 $(CONTRACT_SEED)
+	internal/contract/fuzz/run 60 $(CONTRACT_SEED)
 
 .PHONY: contract-long
 contract-long: build $(PYTHON) ## Fuzz the contract at length: 1,000 examples an operation, three seeds

@@ -535,6 +535,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			publishing(t, redirect, func(t *testing.T, p *provider, v *auth.Verifier, _ *journal) {
 				time.Sleep(time.Minute)
 				notReady(t, v, fresh("ed", eddsa))
+				p.mu.Lock()
+				defer p.mu.Unlock()
 				for _, path := range p.paths {
 					if path != "/keys" {
 						t.Errorf("followed to %s", path)
