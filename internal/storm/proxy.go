@@ -16,7 +16,7 @@ import (
 // proxy stands between an instance and PostgreSQL, and knows the messages of its protocol
 // (PostgreSQL's documentation, "Message Formats"). A rule looks at each message before it is
 // sent on, and decides what becomes of it. No rule takes a message out of the midst of a
-// stream: no network does, and PostgreSQL would commit what is left of a transaction.
+// stream: no network does, and a test of internal/postgres loses each of an append's once.
 type proxy struct {
 	listener net.Listener
 	target   func() string
