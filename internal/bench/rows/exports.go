@@ -175,7 +175,7 @@ func (b *Bench) exportMemory(ctx context.Context, d dataset.Database) (measure.S
 	if err != nil {
 		return series, err
 	}
-	const streams = 4
+	const streams = 3 // all that one organization may have at once
 	request := load.Target{Address: address, Token: token}.Get(lists+"/export", nil)
 	for range b.Rounds + 1 {
 		before := live()
