@@ -266,6 +266,23 @@ func TestNothingIsProvenOfATrailThatWasTamperedWith(t *testing.T) {
 	}
 }
 
+// Whoever writes a text that is no entry's takes that page away, and nothing else: no reader's
+// connection is lost over it.
+func TestATextThatIsNoEntrysStarvesNobody(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	seed(t, s, numbered(20)...)
+	if _, err := testkit.Connect(t, s.Database.SuperuserURL).Exec(t.Context(), "UPDATE entries SET entry = '' WHERE position = 3"); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // more than there are connections
+		get(t, s, ada, "/audit-logs").problem(t, http.StatusInternalServerError)
+	}
+	if p := list(t, s, ada, "/audit-logs?per_page=10"); p.Total != 20 || len(p.Items) != 10 {
+		t.Errorf("%d of %d", len(p.Items), p.Total)
+	}
+}
+
 // What isn't as it was signed gives an alarm that says where, and no proof that doesn't verify.
 func TestWhatWasAlteredIsNotProven(t *testing.T) {
 	t.Parallel()
@@ -299,6 +316,7 @@ func TestWhatWasAlteredIsNotProven(t *testing.T) {
 		{entry, "UPDATE entry_ids SET position = 412 WHERE position = 411", "position 412"},
 		{entry, "UPDATE tiles SET hashes = set_byte(hashes, 154 * 32, get_byte(hashes, 154 * 32) # 1) WHERE level = 0 AND index = 1", "position 411"},
 		{entry, "UPDATE checkpoints SET note = replace(note, 'acme', 'acmf')", "checkpoint"},
+		{entry, "UPDATE checkpoints SET size = size - 1", "checkpoint"},
 		{growth, "UPDATE tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) WHERE level = 0 AND index = 2", "size 700"},
 		{growth, "DELETE FROM tiles WHERE level = 0 AND index = 2", "tile 0/2"},
 	} {

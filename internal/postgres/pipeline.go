@@ -63,24 +63,26 @@ func (p *pipeline) control(statement string) {
 const runTimeout = 40 * time.Second
 
 // run sends what was gathered and reads every result; it returns the first error. What a pool
-// runs ends after runTimeout; a transaction has the bound of whoever began it.
-func (p *pipeline) run(ctx context.Context, to sender) error {
+// runs ends after runTimeout; a transaction has the bound of whoever began it. Its connection
+// goes back whatever happens: who visits rows may panic over one that was tampered with.
+func (p *pipeline) run(ctx context.Context, to sender) (failed error) {
 	if _, alone := to.(*pgxpool.Pool); alone {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, runTimeout)
 		defer cancel()
 	}
 	p.results = to.SendBatch(ctx, &p.batch)
-	var failed error
+	defer func() {
+		if err := p.results.Close(); failed == nil {
+			failed = err
+		}
+	}()
 	for _, read := range p.reads {
-		if failed = read(); failed != nil {
-			break
+		if err := read(); err != nil {
+			return err
 		}
 	}
-	if err := p.results.Close(); failed == nil {
-		failed = err
-	}
-	return failed
+	return nil
 }
 
 // sharedResults reads the next result of the pipeline that a generated query is part of.

@@ -41,7 +41,7 @@ func (p *Prover) open(organization string, checkpoint audit.Checkpoint) (Signed,
 	p.opened.mutex.Lock()
 	known, _ := p.opened.known.Get(organization)
 	p.opened.mutex.Unlock()
-	if known.note == checkpoint.Note {
+	if known.note == checkpoint.Note && known.signed.Size == checkpoint.Size {
 		return known.signed, nil
 	}
 	keys, err := p.keys.Keys(organization)
