@@ -84,7 +84,9 @@ func newSender(get variables) (*sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client = &http.Client{Timeout: timeout, Transport: transport}
+	s.client = &http.Client{Timeout: timeout, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // nobody else is meant to have spans, and headers that may be secrets
+	}}
 	return s, nil
 }
 

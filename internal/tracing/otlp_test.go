@@ -141,3 +141,25 @@ func untrusted(err error) bool {
 	_, is := errors.AsType[x509.UnknownAuthorityError](err)
 	return is
 }
+
+// A redirect would hand spans to somebody else, and headers that net/http doesn't know to be secrets.
+func TestACollectorLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer elsewhere.Close()
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		collector := httptest.NewServer(http.RedirectHandler(elsewhere.URL, code))
+		s, err := newSender(environment("OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "OTEL_EXPORTER_OTLP_HEADERS=x-api-key=secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.UploadTraces(t.Context(), []*tracepb.ResourceSpans{{}}); err == nil {
+			t.Errorf("%d is taken for success", code)
+		}
+		collector.Close()
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("followed %d times", n)
+	}
+}
