@@ -3,7 +3,6 @@ package httpapi_test
 import (
 	"flag"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -46,7 +45,7 @@ func TestTimeTellsNothing(t *testing.T) {
 			bodies := map[string]string{}
 			for _, whose := range order {
 				begun := time.Now()
-				a := plainGet(t, s, fmt.Sprintf(path, whose, i))
+				a := get(t, unchecked(s), ada, fmt.Sprintf(path, whose, i))
 				took[whose] = append(took[whose], time.Since(begun).Seconds()*1000)
 				bodies[whose] = a.comparable()
 			}
@@ -62,24 +61,11 @@ func TestTimeTellsNothing(t *testing.T) {
 	}
 }
 
-// plainGet asks without the checks of answers, which take longer than the answer.
-func plainGet(t *testing.T, s *testkit.Service, path string) answer {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+testkit.Token(t, ada))
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, string(text)}
+// unchecked is the service without the checks of answers, which take longer than the answer.
+func unchecked(s *testkit.Service) *testkit.Service {
+	plain := *s
+	plain.HTTP = http.DefaultClient
+	return &plain
 }
 
 func median(of []float64) float64 {
