@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"net/http"
@@ -60,27 +61,47 @@ func (s *tiles) serve(w http.ResponseWriter, r *http.Request) error {
 	if s.prover == nil {
 		return errNoSigningKey
 	}
-	c.lane = s.lane
-	if err := c.lane.enter(r.Context(), organization); err != nil {
+	file, err := s.read(r.Context(), organization, name, whole)
+	if err != nil {
 		return err
+	}
+	file.write(w)
+	return nil
+}
+
+// treeFile is one file of a tree.
+type treeFile struct {
+	contentType string
+	full        bool // it will never be another
+	body        []byte
+}
+
+// read stands in line with other reads, not while the answer goes, at whatever pace its
+// caller likes.
+func (s *tiles) read(ctx context.Context, organization, name string, whole bool) (treeFile, error) {
+	c := callOf(ctx)
+	c.lane = s.lane
+	if err := c.lane.enter(ctx, organization); err != nil {
+		return treeFile{}, err
 	}
 	defer c.lane.leave(organization)
 	if name == "checkpoint" {
-		return s.checkpoint(w, r, organization)
+		checkpoint, err := s.prover.Checkpoint(ctx, organization)
+		return treeFile{"text/plain; charset=utf-8", false, []byte(checkpoint.Note)}, missing(err)
 	}
 	tile, known := parseTilePath(name)
 	if !whole || !known {
-		return errNoSuchPath
+		return treeFile{}, errNoSuchPath
 	}
-	return s.tile(w, r, organization, tile)
+	body, err := s.tile(ctx, organization, tile)
+	return treeFile{"application/octet-stream", tile.width == merkle.TileWidth, body}, missing(err)
 }
 
-func (s *tiles) tile(w http.ResponseWriter, r *http.Request, organization string, tile tilePath) error {
+func (s *tiles) tile(ctx context.Context, organization string, tile tilePath) ([]byte, error) {
 	if tile.entries {
-		return s.entries(w, r, organization, tile)
+		return s.entries(ctx, organization, tile)
 	}
-	hashes, err := s.prover.Tile(r.Context(), organization, tile.TileID, tile.width)
-	return writeTile(w, tile, hashes, err)
+	return s.prover.Tile(ctx, organization, tile.TileID, tile.width)
 }
 
 func mayRead(by audit.Principal, organization string, slugs []string) error {
@@ -105,29 +126,21 @@ func mayRead(by audit.Principal, organization string, slugs []string) error {
 	return nil
 }
 
-func (s *tiles) checkpoint(w http.ResponseWriter, r *http.Request, organization string) error {
-	checkpoint, err := s.prover.Checkpoint(r.Context(), organization)
+// entries reads an entry bundle: each leaf behind its length.
+func (s *tiles) entries(ctx context.Context, organization string, tile tilePath) ([]byte, error) {
+	leaves, err := s.prover.Leaves(ctx, organization, tile.Index, tile.width)
 	if err != nil {
-		return missing(err)
+		return nil, err
 	}
-	return writeBody(w, "text/plain; charset=utf-8", []byte(checkpoint.Note))
-}
-
-// entries answers an entry bundle: each leaf behind its length.
-func (s *tiles) entries(w http.ResponseWriter, r *http.Request, organization string, tile tilePath) error {
-	leaves, err := s.prover.Leaves(r.Context(), organization, tile.Index, tile.width)
-	if err != nil {
-		return missing(err)
-	}
-	if err := s.service.LeavesRead(r.Context(), organization, callOf(r.Context()).principal, tile.Index*merkle.TileWidth); err != nil {
-		return err
+	if err := s.service.LeavesRead(ctx, organization, callOf(ctx).principal, tile.Index*merkle.TileWidth); err != nil {
+		return nil, err
 	}
 	var body []byte
 	for _, leaf := range leaves {
 		body = binary.BigEndian.AppendUint16(body, uint16(len(leaf))) // its plain members are bounded far below
 		body = append(body, leaf...)
 	}
-	return writeTile(w, tile, body, nil)
+	return body, nil
 }
 
 // missing is the one answer for what isn't there.
@@ -138,22 +151,14 @@ func missing(err error) error {
 	return err
 }
 
-func writeTile(w http.ResponseWriter, tile tilePath, body []byte, err error) error {
-	if err != nil {
-		return missing(err)
-	}
-	if tile.width == merkle.TileWidth {
+// write never fails: a caller who has gone needs no answer.
+func (f treeFile) write(w http.ResponseWriter) {
+	if f.full {
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
-	return writeBody(w, "application/octet-stream", body)
-}
-
-// writeBody never fails: a caller who has gone needs no answer.
-func writeBody(w http.ResponseWriter, contentType string, body []byte) error {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body)
-	return nil
+	w.Header().Set("Content-Type", f.contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(f.body)))
+	_, _ = w.Write(f.body)
 }
 
 // tilePath is what a path below a trail's checkpoint means.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -217,4 +218,51 @@ func TestTilesHaveTheLimitsOfReads(t *testing.T) {
 	if a.problem(t, http.StatusTooManyRequests); a.header.Get("Retry-After") == "" {
 		t.Errorf("%v", a.header)
 	}
+}
+
+// stalled is a caller who takes nothing of an answer until it leaves.
+type stalled struct {
+	*httptest.ResponseRecorder
+	begun *sync.WaitGroup
+	left  <-chan struct{}
+}
+
+func (s stalled) Write(p []byte) (int, error) {
+	s.begun.Done()
+	<-s.left
+	return len(p), nil
+}
+
+// A turn ends before the answer goes: those who take theirs slowly keep nobody from reading.
+func TestSlowReadersOfTilesHoldNoTurn(t *testing.T) {
+	t.Parallel()
+	var options httpapi.Options
+	s := testkit.ServeDatabase(t, testkit.NewDatabase(t), func(o *httpapi.Options) { options = *o })
+	seed(t, s, numbered(3)...)
+	tile(t, s, ada, "/tlog/acme/checkpoint")
+	options.Metrics = nil // they know one handler's lanes
+	handler, err := httpapi.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(w http.ResponseWriter, path string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer "+testkit.Token(t, ada))
+		handler.ServeHTTP(w, r)
+	}
+	var begun, asking sync.WaitGroup
+	left := make(chan struct{})
+	for range 6 { // all turns that an organization may have
+		begun.Add(1)
+		asking.Go(func() {
+			ask(stalled{httptest.NewRecorder(), &begun, left}, "/tlog/acme/tile/entries/000.p/3")
+		})
+	}
+	begun.Wait()
+	w := httptest.NewRecorder()
+	if ask(w, "/api/audit-logs"); w.Code != http.StatusOK {
+		t.Errorf("a page: %d %s", w.Code, w.Body)
+	}
+	close(left)
+	asking.Wait()
 }
