@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/httpapi"
@@ -102,18 +101,9 @@ func storm(t *testing.T, s *testkit.Service, n int, path string) *[600]atomic.In
 // running waits until so many of a lane are worked on.
 func running(t *testing.T, s *testkit.Service, lane string, n float64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%v of %s run", n, lane), func() bool {
+	testkit.Eventually(t, fmt.Sprintf("%v of %s run", n, lane), func() bool {
 		return metric(t, scrape(t, s), `ocore_audit_lane_requests{lane="`+lane+`",state="running"}`) == n
 	})
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 // An organization whose reads hold everything that they may is refused at once, while
@@ -124,7 +114,7 @@ func TestOneOrganizationsStormLeavesTheOthersInPeace(t *testing.T) {
 	const sent, slots, queue = 400, 6, 96
 	answers := storm(t, s, sent, "/audit-logs")
 	running(t, s, "reads", slots)
-	eventually(t, "the rest is refused", func() bool { return answers[503].Load() >= sent-slots-queue })
+	testkit.Eventually(t, "the rest is refused", func() bool { return answers[503].Load() >= sent-slots-queue })
 	globex := testkit.Member("globex")
 	for i := range 20 {
 		if a := get(t, s, globex, "/audit-logs"); a.status != http.StatusOK {
@@ -144,7 +134,7 @@ func TestOneOrganizationsStormLeavesTheOthersInPeace(t *testing.T) {
 		t.Errorf("%s %v", refused.body, refused.header)
 	}
 	close(gate.open)
-	eventually(t, "each is answered", func() bool { return answers[200].Load()+answers[503].Load() == sent })
+	testkit.Eventually(t, "each is answered", func() bool { return answers[200].Load()+answers[503].Load() == sent })
 	running(t, s, "reads", 0)
 	if answers[200].Load() < slots {
 		t.Errorf("%d went well", answers[200].Load())
@@ -163,7 +153,7 @@ func TestExportsThatStandStillStarveNobody(t *testing.T) {
 	s, gate := behindGate(t)
 	answers := storm(t, s, 20, "/audit-logs/export")
 	running(t, s, "exports", 3)
-	eventually(t, "the rest is refused", func() bool { return answers[503].Load() == 17 })
+	testkit.Eventually(t, "the rest is refused", func() bool { return answers[503].Load() == 17 })
 	globex := testkit.Member("globex")
 	for _, path := range []string{"/audit-logs/export", "/audit-logs", "/audit-logs/entries/e-1"} {
 		if a := get(t, s, globex, path); a.status != http.StatusOK {
@@ -174,7 +164,7 @@ func TestExportsThatStandStillStarveNobody(t *testing.T) {
 		t.Errorf("a write: %d %s", a.status, a.body)
 	}
 	close(gate.open)
-	eventually(t, "each is answered", func() bool { return answers[200].Load()+answers[503].Load() == 20 })
+	testkit.Eventually(t, "each is answered", func() bool { return answers[200].Load()+answers[503].Load() == 20 })
 	running(t, s, "exports", 0)
 }
 
@@ -197,7 +187,7 @@ func TestBodiesOnTheirWayAreBounded(t *testing.T) {
 			testkit.Token(t, ada), audit.MaxBodyBytes, almost)
 	}
 	inUse := func() float64 { return metric(t, scrape(t, s), "ocore_audit_body_bytes") }
-	eventually(t, "the bodies are there", func() bool { return inUse() == float64(6*len(almost)) })
+	testkit.Eventually(t, "the bodies are there", func() bool { return inUse() == float64(6*len(almost)) })
 	post(t, s, ada, "/audit-logs", whole).problem(t, http.StatusServiceUnavailable)
 	if a := post(t, s, testkit.Member("globex"), "/audit-logs", whole); a.status != http.StatusCreated {
 		t.Errorf("another organization: %d %s", a.status, a.body)
@@ -208,7 +198,7 @@ func TestBodiesOnTheirWayAreBounded(t *testing.T) {
 	for _, conn := range held {
 		conn.Close()
 	}
-	eventually(t, "the bodies are gone", func() bool { return inUse() == 0 })
+	testkit.Eventually(t, "the bodies are gone", func() bool { return inUse() == 0 })
 	if a := post(t, s, ada, "/audit-logs", whole); a.status != http.StatusCreated {
 		t.Errorf("afterwards: %d %s", a.status, a.body)
 	}

@@ -190,7 +190,7 @@ func TestAStormOfProbesIsOneLook(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all have come", func() bool { return metric(t, scrape(t, s), "ocore_audit_http_requests_in_flight") == probes })
+	testkit.Eventually(t, "all have come", func() bool { return metric(t, scrape(t, s), "ocore_audit_http_requests_in_flight") == probes })
 	close(release)
 	asking.Wait()
 	if most.Load() != 1 {

@@ -163,8 +163,8 @@ func TestWhoDoesNotReadAnExportIsCutOff(t *testing.T) {
 	conn := dial(t, s)
 	io.WriteString(conn, "GET /api/audit-logs/export HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n")
 	inFlight := func() float64 { return metric(t, scrape(t, s), "ocore_audit_http_requests_in_flight") }
-	eventually(t, "the export has begun", func() bool { return inFlight() == 1 })
-	eventually(t, "the export is given up", func() bool { return inFlight() == 0 })
+	testkit.Eventually(t, "the export has begun", func() bool { return inFlight() == 1 })
+	testkit.Eventually(t, "the export is given up", func() bool { return inFlight() == 0 })
 	running(t, s, "exports", 0)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

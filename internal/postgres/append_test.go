@@ -133,7 +133,7 @@ func TestOneNewIDInTwoRequestsOfAGroup(t *testing.T) {
 		t.Helper()
 		s := submission(organization, entries...)
 		requests = append(requests, request{s, appending(t, store, s)})
-		eventually(t, "the request waits", func() bool { return store.Waiting() == len(requests) })
+		testkit.Eventually(t, "the request waits", func() bool { return store.Waiting() == len(requests) })
 	}
 	one := admit(t, audit.Draft{ID: "one", ResourceID: "1"})
 	send("acme", one)
@@ -202,7 +202,7 @@ func TestARequestsFaultNeverReachesItsNeighbours(t *testing.T) {
 			if slices.Contains(early, name) {
 				waiting -= len(bad)
 			}
-			eventually(t, "all wait", func() bool { return store.Waiting() == waiting })
+			testkit.Eventually(t, "all wait", func() bool { return store.Waiting() == waiting })
 			release()
 			for i, done := range good {
 				if o := <-done; o.err != nil {

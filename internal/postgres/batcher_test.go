@@ -42,7 +42,7 @@ func TestMoreBytesThanMayWaitAreRefusedRatherThanKept(t *testing.T) {
 	for _, s := range accepted {
 		waiting = append(waiting, appending(t, store, s))
 	}
-	eventually(t, "all wait", func() bool { return store.Waiting() == heaviest })
+	testkit.Eventually(t, "all wait", func() bool { return store.Waiting() == heaviest })
 	for _, s := range refused {
 		if _, err := store.Append(t.Context(), s); !errors.Is(err, audit.ErrOverloaded) {
 			t.Errorf("over the bound: %v", err)
@@ -76,7 +76,7 @@ func TestWhatCallersGaveUpOnCountsAsLongAsItIsKept(t *testing.T) {
 			given <- err
 		}()
 	}
-	eventually(t, "all wait", func() bool { return store.Waiting() == heaviest })
+	testkit.Eventually(t, "all wait", func() bool { return store.Waiting() == heaviest })
 	giveUp()
 	for range heaviest {
 		if err := <-given; !errors.Is(err, context.Canceled) {
@@ -112,7 +112,7 @@ func TestMoreRequestsThanMayWaitAreRefused(t *testing.T) {
 			t.Error(o.err)
 		}
 	}
-	eventually(t, "the queue is full", func() bool { return store.Waiting() == postgres.MaxQueue })
+	testkit.Eventually(t, "the queue is full", func() bool { return store.Waiting() == postgres.MaxQueue })
 	time.Sleep(20 * time.Millisecond) // let the last ones meet the full queue
 	release()
 	for _, done := range outcomes {
@@ -175,13 +175,13 @@ func TestCloseDrainsWhatWaitsAndRefusesTheRest(t *testing.T) {
 	for i := range 50 {
 		waiting = append(waiting, appending(t, store, submission("acme", plain(t, fmt.Sprint(i), 2)...)))
 	}
-	eventually(t, "all wait", func() bool { return store.Waiting() == len(waiting) })
+	testkit.Eventually(t, "all wait", func() bool { return store.Waiting() == len(waiting) })
 	closed := make(chan struct{})
 	go func() {
 		store.Close()
 		close(closed)
 	}()
-	eventually(t, "new ones are refused", func() bool {
+	testkit.Eventually(t, "new ones are refused", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		_, err := store.Append(ctx, submission("globex"))

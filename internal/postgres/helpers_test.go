@@ -89,15 +89,6 @@ func scan[T any](t testing.TB, conn *pgx.Conn, query string, args ...any) (value
 	return value
 }
 
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not after 20 s: %s", what)
-		}
-	}
-}
-
 // outcome is what became of an append in the background.
 type outcome struct {
 	receipts []audit.Receipt
@@ -129,7 +120,7 @@ func stall(t testing.TB, d testkit.Database, store *postgres.Store, organization
 	}
 	plug := appending(t, store, submission(organization, admit(t, audit.Draft{})))
 	conn := testkit.Connect(t, d.SuperuserURL)
-	eventually(t, "a writer waits for the head", func() bool {
+	testkit.Eventually(t, "a writer waits for the head", func() bool {
 		return scan[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'ocore-audit append' AND wait_event_type = 'Lock')`)
 	})

@@ -131,7 +131,7 @@ func TestLostAnswersHoldNothingForLong(t *testing.T) {
 			if do(t.Context()) == nil {
 				t.Errorf("%s: its answer wasn't lost: the test shows nothing", what)
 			}
-			eventually(t, what, func() bool { return do(t.Context()) == nil })
+			testkit.Eventually(t, what, func() bool { return do(t.Context()) == nil })
 		})
 	}
 	all.Wait()
