@@ -62,6 +62,11 @@ func between(t testing.TB, s *testkit.Service, faults ...fault) (*flaky, string)
 	return f, server.URL + "/api"
 }
 
+// asked waits until the first request is there.
+func asked(t testing.TB, f *flaky) {
+	testkit.Eventually(t, "a request comes", func() bool { return f.requests() > 0 })
+}
+
 func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

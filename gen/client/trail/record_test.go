@@ -157,7 +157,7 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 			_, url := between(t, s, refuses(status, "Retry-After", "1"))
 			begun := time.Now()
 			_, err := connect(t, url, ada).Record(t.Context(), login("ada"))
-			if took := time.Since(begun); err != nil || took < time.Second || took > 4*time.Second {
+			if took := time.Since(begun); err != nil || took < time.Second || took > 20*time.Second {
 				t.Errorf("after %s: %v", took, err)
 			}
 		})
