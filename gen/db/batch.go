@@ -2193,6 +2193,50 @@ func (b *IDStrayBatchResults) Close() error {
 	return b.br.Close()
 }
 
+const idleTimeoutSet = `-- name: IdleTimeoutSet :batchexec
+SELECT set_config('idle_in_transaction_session_timeout', $1::text, true)
+`
+
+type IdleTimeoutSetBatchResults struct {
+	br     pgx.BatchResults
+	tot    int
+	closed bool
+}
+
+// How long this transaction may wait for its next statement.
+func (q *Queries) IdleTimeoutSet(ctx context.Context, db DBTX, milliseconds []string) *IdleTimeoutSetBatchResults {
+	batch := &pgx.Batch{}
+	for _, a := range milliseconds {
+		vals := []interface{}{
+			a,
+		}
+		batch.Queue(idleTimeoutSet, vals...)
+	}
+	br := db.SendBatch(ctx, batch)
+	return &IdleTimeoutSetBatchResults{br, len(milliseconds), false}
+}
+
+func (b *IdleTimeoutSetBatchResults) Exec(f func(int, error)) {
+	defer b.br.Close()
+	for t := 0; t < b.tot; t++ {
+		if b.closed {
+			if f != nil {
+				f(t, ErrBatchAlreadyClosed)
+			}
+			continue
+		}
+		_, err := b.br.Exec()
+		if f != nil {
+			f(t, err)
+		}
+	}
+}
+
+func (b *IdleTimeoutSetBatchResults) Close() error {
+	b.closed = true
+	return b.br.Close()
+}
+
 const keyByID = `-- name: KeyByID :batchmany
 SELECT id, name, hash, permissions, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by FROM api_keys
 WHERE organization = $1 AND id = $2

@@ -29,12 +29,15 @@ const (
 	commitRate    = 4 << 20
 )
 
-func timeoutOf(requests []*request) time.Duration {
+func timeoutOf(requests []*request) time.Duration { return commitTimeout + sending(requests) }
+
+// sending is how long the requests' entries may be on their way to PostgreSQL.
+func sending(requests []*request) time.Duration {
 	bytes := int64(0)
 	for _, r := range requests {
 		bytes += weigh(r.submission)
 	}
-	return commitTimeout + time.Duration(bytes)*time.Second/commitRate
+	return time.Duration(bytes) * time.Second / commitRate
 }
 
 // maxTries bounds how often a group is tried against passing faults such as a lost
@@ -199,6 +202,7 @@ func extend(ctx context.Context, conn *pgxpool.Conn, grown []*growth) (err error
 	}()
 	var lock pipeline
 	lock.control("BEGIN")
+	lock.await(ctx, grown)
 	locked := make([]func() (db.HeadLockRow, []db.EntryKnownRow), len(grown))
 	for i, g := range grown {
 		lock.in(ctx, g.organization)
@@ -231,6 +235,18 @@ func extend(ctx context.Context, conn *pgxpool.Conn, grown []*growth) (err error
 	}
 	write.control("COMMIT")
 	return write.run(ctx, conn)
+}
+
+// await lets the transaction be idle for as long as a large group's entries may be on their
+// way: to PostgreSQL a statement that is still coming is none.
+func (p *pipeline) await(ctx context.Context, grown []*growth) {
+	var longer time.Duration
+	for _, g := range grown {
+		longer += sending(g.requests)
+	}
+	if longer > time.Second {
+		exec(p, queries.IdleTimeoutSet(ctx, p, []string{milliseconds(commitTimeout + longer)}).Exec)
+	}
 }
 
 // undo ends a transaction that stored nothing. A connection that can't is closed by its

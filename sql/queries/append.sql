@@ -2,6 +2,10 @@
 -- Row-level security: the organization of the statements that follow in the transaction.
 SELECT set_config('ocore_audit.organization', @organization::text, true);
 
+-- name: IdleTimeoutSet :batchexec
+-- How long this transaction may wait for its next statement.
+SELECT set_config('idle_in_transaction_session_timeout', @milliseconds::text, true);
+
 -- name: HeadEnsure :batchexec
 -- Index: heads_pkey.
 INSERT INTO heads (organization) VALUES (@organization) ON CONFLICT DO NOTHING;
