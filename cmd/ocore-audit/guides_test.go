@@ -342,7 +342,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z`), "<time>"},
 	{regexp.MustCompile(`"nextCursor":"[^"]*"`), "<cursor>"},
 	{regexp.MustCompile(`cursor=[^&>]+`), "<cursor>"},
-	{regexp.MustCompile(`"position":[12]\d{3}\b`), "<behind the demonstration>"}, // whose size depends on its day
+	{regexp.MustCompile(`"position":[12]\d{3}\b`), `"position":<number>`}, // a demonstration's size depends on its day
 	{regexp.MustCompile(`"leafHash":"[A-Za-z0-9+/]{43}="`), "<hash>"},
 	{regexp.MustCompile(`took=\S+`), "<took>"},
 	{regexp.MustCompile(`"took":\d+`), "<took>"},
