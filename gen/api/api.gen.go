@@ -781,6 +781,11 @@ type Problem struct {
 	// Example: per_page
 	Parameter *string `json:"parameter,omitempty"`
 
+	// Position The position of the entry that is not as it was signed, if that can be told.
+	//
+	// Example: 1283
+	Position *int64 `json:"position,omitempty"`
+
 	// RequestID The same as the header `X-Request-Id`.
 	//
 	// Example: 01a207ae-05dc-725e-b84d-8dbc74254770
@@ -798,7 +803,7 @@ type Problem struct {
 
 	// Type The kind of problem, stable enough to program against. It is `https://docs.ocore.dev/audit/problems/`
 	// followed by one of `bad-request`, `unauthorized`, `forbidden`, `not-found`, `method-not-allowed`, `conflict`,
-	// `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `internal`,
+	// `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `altered`, `internal`,
 	// `unavailable`, `http-version-not-supported`. Treat one that you don't know like its `status`: there may be more one day.
 	//
 	//
@@ -869,6 +874,9 @@ type UserIDExclusion = []string
 
 // UserIDFilter defines model for UserIdFilter.
 type UserIDFilter = string
+
+// Altered What went wrong, in the form of RFC 9457.
+type Altered = Problem
 
 // BadRequest What went wrong, in the form of RFC 9457.
 type BadRequest = Problem
@@ -2769,6 +2777,18 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api-keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createApiKey"]...)
 	router.DELETE(options.BaseURL+"/api-keys/:id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeApiKey"]...)
 
+}
+
+type AlteredResponseHeaders struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+type AlteredApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers AlteredResponseHeaders
 }
 
 type BadRequestResponseHeaders struct {
@@ -5153,7 +5173,7 @@ func (response GetAuditLogCheckpoint429ApplicationProblemPlusJSONResponse) Visit
 }
 
 type GetAuditLogCheckpoint500ApplicationProblemPlusJSONResponse struct {
-	InternalErrorApplicationProblemPlusJSONResponse
+	AlteredApplicationProblemPlusJSONResponse
 }
 
 func (response GetAuditLogCheckpoint500ApplicationProblemPlusJSONResponse) VisitGetAuditLogCheckpointResponse(w http.ResponseWriter) error {
@@ -5380,7 +5400,7 @@ func (response GetAuditLogConsistency429ApplicationProblemPlusJSONResponse) Visi
 }
 
 type GetAuditLogConsistency500ApplicationProblemPlusJSONResponse struct {
-	InternalErrorApplicationProblemPlusJSONResponse
+	AlteredApplicationProblemPlusJSONResponse
 }
 
 func (response GetAuditLogConsistency500ApplicationProblemPlusJSONResponse) VisitGetAuditLogConsistencyResponse(w http.ResponseWriter) error {
@@ -5836,7 +5856,7 @@ func (response GetAuditLogProof429ApplicationProblemPlusJSONResponse) VisitGetAu
 }
 
 type GetAuditLogProof500ApplicationProblemPlusJSONResponse struct {
-	InternalErrorApplicationProblemPlusJSONResponse
+	AlteredApplicationProblemPlusJSONResponse
 }
 
 func (response GetAuditLogProof500ApplicationProblemPlusJSONResponse) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
@@ -6088,7 +6108,7 @@ func (response ExportAuditLogs429ApplicationProblemPlusJSONResponse) VisitExport
 }
 
 type ExportAuditLogs500ApplicationProblemPlusJSONResponse struct {
-	InternalErrorApplicationProblemPlusJSONResponse
+	AlteredApplicationProblemPlusJSONResponse
 }
 
 func (response ExportAuditLogs500ApplicationProblemPlusJSONResponse) VisitExportAuditLogsResponse(w http.ResponseWriter) error {

@@ -782,6 +782,11 @@ type Problem struct {
 	// Example: per_page
 	Parameter *string `json:"parameter,omitempty"`
 
+	// Position The position of the entry that is not as it was signed, if that can be told.
+	//
+	// Example: 1283
+	Position *int64 `json:"position,omitempty"`
+
 	// RequestID The same as the header `X-Request-Id`.
 	//
 	// Example: 01a207ae-05dc-725e-b84d-8dbc74254770
@@ -799,7 +804,7 @@ type Problem struct {
 
 	// Type The kind of problem, stable enough to program against. It is `https://docs.ocore.dev/audit/problems/`
 	// followed by one of `bad-request`, `unauthorized`, `forbidden`, `not-found`, `method-not-allowed`, `conflict`,
-	// `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `internal`,
+	// `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `altered`, `internal`,
 	// `unavailable`, `http-version-not-supported`. Treat one that you don't know like its `status`: there may be more one day.
 	//
 	//
@@ -870,6 +875,9 @@ type UserIDExclusion = []string
 
 // UserIDFilter defines model for UserIdFilter.
 type UserIDFilter = string
+
+// Altered What went wrong, in the form of RFC 9457.
+type Altered = Problem
 
 // BadRequest What went wrong, in the form of RFC 9457.
 type BadRequest = Problem
@@ -1862,7 +1870,8 @@ type ClientInterface interface {
 	// trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
 	// consistency proof whether the trail only grew since, or was changed.
 	//
-	// A trail without entries has no checkpoint: this is a 404.
+	// A trail without entries has no checkpoint: this is a 404. One that contradicts what was signed of it isn't signed any more: this is a 500 of the
+	// type `altered`.
 	//
 	// A query parameter, which this operation has none of, is a 400.
 	//
@@ -1904,8 +1913,9 @@ type ClientInterface interface {
 	// exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
 	// signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
 	//
-	// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
-	// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+	// An entry that was just recorded is signed for at once. Where that can't be, because the service has no signing key, this is a 503.
+	// The service verifies the proof before it gives it out: where the stored entry or its trail is not what was signed, this is a 500 of the
+	// type `altered`, which says at which position. The id of another organization's entry gets the same 404 as an id that
 	// nobody has.
 	//
 	// A query parameter, which this operation has none of, is a 400.
@@ -2462,7 +2472,8 @@ func (c *Client) CreateAuditLogBatch(ctx context.Context, params *CreateAuditLog
 // trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
 // consistency proof whether the trail only grew since, or was changed.
 //
-// A trail without entries has no checkpoint: this is a 404.
+// A trail without entries has no checkpoint: this is a 404. One that contradicts what was signed of it isn't signed any more: this is a 500 of the
+// type `altered`.
 //
 // A query parameter, which this operation has none of, is a 400.
 //
@@ -2534,8 +2545,9 @@ func (c *Client) GetAuditLog(ctx context.Context, id string, params *GetAuditLog
 // exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
 // signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
 //
-// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
-// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+// An entry that was just recorded is signed for at once. Where that can't be, because the service has no signing key, this is a 503.
+// The service verifies the proof before it gives it out: where the stored entry or its trail is not what was signed, this is a 500 of the
+// type `altered`, which says at which position. The id of another organization's entry gets the same 404 as an id that
 // nobody has.
 //
 // A query parameter, which this operation has none of, is a 400.
@@ -5096,7 +5108,8 @@ type ClientWithResponsesInterface interface {
 	// trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
 	// consistency proof whether the trail only grew since, or was changed.
 	//
-	// A trail without entries has no checkpoint: this is a 404.
+	// A trail without entries has no checkpoint: this is a 404. One that contradicts what was signed of it isn't signed any more: this is a 500 of the
+	// type `altered`.
 	//
 	// A query parameter, which this operation has none of, is a 400.
 	//
@@ -5144,8 +5157,9 @@ type ClientWithResponsesInterface interface {
 	// exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
 	// signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
 	//
-	// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
-	// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+	// An entry that was just recorded is signed for at once. Where that can't be, because the service has no signing key, this is a 503.
+	// The service verifies the proof before it gives it out: where the stored entry or its trail is not what was signed, this is a 500 of the
+	// type `altered`, which says at which position. The id of another organization's entry gets the same 404 as an id that
 	// nobody has.
 	//
 	// A query parameter, which this operation has none of, is a 400.
@@ -6918,7 +6932,7 @@ type GetAuditLogCheckpointResponse struct {
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationProblemJSON500 *InternalError
+	ApplicationProblemJSON500 *Altered
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
 	// Headers200 the parsed response headers for an HTTP 200 response
@@ -6970,7 +6984,7 @@ func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON429() *TooManyRe
 }
 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON500() *InternalError {
+func (r GetAuditLogCheckpointResponse) GetApplicationProblemJSON500() *Altered {
 	return r.ApplicationProblemJSON500
 }
 
@@ -7091,7 +7105,7 @@ type GetAuditLogConsistencyResponse struct {
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationProblemJSON500 *InternalError
+	ApplicationProblemJSON500 *Altered
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
 	// Headers200 the parsed response headers for an HTTP 200 response
@@ -7143,7 +7157,7 @@ func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON429() *TooManyR
 }
 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON500() *InternalError {
+func (r GetAuditLogConsistencyResponse) GetApplicationProblemJSON500() *Altered {
 	return r.ApplicationProblemJSON500
 }
 
@@ -7437,7 +7451,7 @@ type GetAuditLogProofResponse struct {
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationProblemJSON500 *InternalError
+	ApplicationProblemJSON500 *Altered
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
 	// Headers200 the parsed response headers for an HTTP 200 response
@@ -7489,7 +7503,7 @@ func (r GetAuditLogProofResponse) GetApplicationProblemJSON429() *TooManyRequest
 }
 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r GetAuditLogProofResponse) GetApplicationProblemJSON500() *InternalError {
+func (r GetAuditLogProofResponse) GetApplicationProblemJSON500() *Altered {
 	return r.ApplicationProblemJSON500
 }
 
@@ -7612,7 +7626,7 @@ type ExportAuditLogsResponse struct {
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
-	ApplicationProblemJSON500 *InternalError
+	ApplicationProblemJSON500 *Altered
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
 	// ApplicationProblemJSON505 the response for an HTTP 505 `application/problem+json` response
@@ -7661,7 +7675,7 @@ func (r ExportAuditLogsResponse) GetApplicationProblemJSON429() *TooManyRequests
 }
 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
-func (r ExportAuditLogsResponse) GetApplicationProblemJSON500() *InternalError {
+func (r ExportAuditLogsResponse) GetApplicationProblemJSON500() *Altered {
 	return r.ApplicationProblemJSON500
 }
 
@@ -9003,7 +9017,8 @@ func (c *ClientWithResponses) CreateAuditLogBatchWithResponse(ctx context.Contex
 // trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
 // consistency proof whether the trail only grew since, or was changed.
 //
-// A trail without entries has no checkpoint: this is a 404.
+// A trail without entries has no checkpoint: this is a 404. One that contradicts what was signed of it isn't signed any more: this is a 500 of the
+// type `altered`.
 //
 // A query parameter, which this operation has none of, is a 400.
 //
@@ -9069,8 +9084,9 @@ func (c *ClientWithResponses) GetAuditLogWithResponse(ctx context.Context, id st
 // exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
 // signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
 //
-// An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
-// the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+// An entry that was just recorded is signed for at once. Where that can't be, because the service has no signing key, this is a 503.
+// The service verifies the proof before it gives it out: where the stored entry or its trail is not what was signed, this is a 500 of the
+// type `altered`, which says at which position. The id of another organization's entry gets the same 404 as an id that
 // nobody has.
 //
 // A query parameter, which this operation has none of, is a 400.
@@ -12454,7 +12470,7 @@ func ParseGetAuditLogCheckpointResponse(rsp *http.Response) (*GetAuditLogCheckpo
 		response.ApplicationProblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest InternalError
+		var dest Altered
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -12801,7 +12817,7 @@ func ParseGetAuditLogConsistencyResponse(rsp *http.Response) (*GetAuditLogConsis
 		response.ApplicationProblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest InternalError
+		var dest Altered
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -13495,7 +13511,7 @@ func ParseGetAuditLogProofResponse(rsp *http.Response) (*GetAuditLogProofRespons
 		response.ApplicationProblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest InternalError
+		var dest Altered
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -13835,7 +13851,7 @@ func ParseExportAuditLogsResponse(rsp *http.Response) (*ExportAuditLogsResponse,
 		response.ApplicationProblemJSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest InternalError
+		var dest Altered
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ var (
 	ErrConflict        = errors.New("conflict")            // a known id with other content
 	ErrNotReady        = errors.New("not ready")           // nothing was looked at yet
 	ErrOverloaded      = errors.New("overloaded")          // refused before anything was stored
-	ErrUnsigned        = errors.New("unsigned")            // no checkpoint covers it yet, or none is signed any more
+	ErrUnsigned        = errors.New("unsigned")            // no checkpoint covers it yet
 	ErrAltered         = errors.New("altered")             // what is stored is not what was signed
 	ErrUnavailable     = errors.New("storage unavailable") // outcome of a write unknown: send the same ids again
 )
@@ -71,6 +71,30 @@ func (r *Rejection) Error() string {
 
 // Unwrap lets errors.Is find the kind.
 func (r *Rejection) Unwrap() error { return r.Kind }
+
+// Alteration is an [ErrAltered] that says where. Its text may be shown to whoever may read
+// the trail.
+type Alteration struct {
+	Organization string
+	Position     int64  // of the entry at fault, or -1 where it is none, or can't be told
+	Detail       string // what is not as it was signed
+}
+
+// Error is for logs.
+func (a *Alteration) Error() string {
+	return fmt.Sprintf("%s: the trail of %s: %s", ErrAltered, a.Organization, a.Text())
+}
+
+// Text is what is wrong, and where.
+func (a *Alteration) Text() string {
+	if a.Position < 0 {
+		return a.Detail
+	}
+	return fmt.Sprintf("position %d: %s", a.Position, a.Detail)
+}
+
+// Unwrap lets errors.Is find the kind.
+func (a *Alteration) Unwrap() error { return ErrAltered }
 
 // Denied is an [ErrForbidden] that says what is missing.
 func Denied(detail string) error { return &Rejection{Kind: ErrForbidden, Detail: detail} }

@@ -63,7 +63,7 @@ func TestTheExamplesOfProblemsAreReal(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"problems/README.md", "problems/internal.md", "problems/too-many-requests.md", "problems/unavailable.md"}; !slices.Equal(never, want) {
+	if want := []string{"problems/README.md", "problems/altered.md", "problems/internal.md", "problems/too-many-requests.md", "problems/unavailable.md"}; !slices.Equal(never, want) {
 		t.Errorf("pages without a request: %q, want %q", never, want)
 	}
 }

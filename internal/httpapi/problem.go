@@ -58,8 +58,8 @@ var kinds = []kind{
 	{audit.ErrNotReady, 503, "unavailable", "Unavailable", "requests can't be served yet, or not just now; nothing was stored"},
 	{audit.ErrOverloaded, 503, "unavailable", "Unavailable", "the service is overloaded; nothing was stored, try again shortly"},
 	{errNoSigningKey, 503, "unavailable", "Unavailable", "this service signs nothing, so nothing can be proved; its operators can give it a signing key"},
-	{audit.ErrUnsigned, 503, "unavailable", "Unavailable", "no signed checkpoint covers this yet; try again in a second, and if that goes on tell the service's operators: its trail may be refused"},
-	{audit.ErrAltered, 500, "internal", "Internal error", "what is stored is not what was signed, so that a proof of it would not verify; tell the service's operators: its log says where, and `ocore-audit verify trail --deep` what"},
+	{audit.ErrUnsigned, 503, "unavailable", "Unavailable", "no signed checkpoint covers this yet; try again in a second, and if that goes on tell the service's operators"},
+	{audit.ErrAltered, 500, "altered", "Altered", "what is stored is not what was signed, so there is no proof of it; keep this answer, and let whoever runs the service look with `ocore-audit verify trail --deep`; asking changed nothing"},
 	{audit.ErrUnavailable, 503, "unavailable", "Unavailable", "the database can't be used just now; the outcome of a write is unknown, so send it again with the same ids"},
 }
 
@@ -83,6 +83,7 @@ type problem struct {
 	RequestID string  `json:"requestId"`
 	Parameter string  `json:"parameter,omitempty"`
 	ID        string  `json:"id,omitempty"`
+	Position  *int64  `json:"position,omitempty"`
 	Errors    []fault `json:"errors,omitempty"`
 }
 
@@ -91,10 +92,17 @@ type fault struct {
 	Detail  string `json:"detail"`
 }
 
-// newProblem shows of an error what its Rejection lets be shown, and nothing of others.
+// newProblem shows of an error what its Rejection or Alteration lets be shown, and nothing of others.
 func newProblem(err error, requestID string) problem {
 	k := kindOf(err)
 	p := problem{Type: problemTypes + k.slug, Title: k.title, Status: k.status, Detail: k.detail, RequestID: requestID}
+	var a *audit.Alteration
+	if errors.Is(k.err, audit.ErrAltered) && errors.As(err, &a) {
+		if p.Detail = a.Text() + "; " + k.detail; a.Position >= 0 {
+			p.Position = &a.Position
+		}
+		return p
+	}
 	var r *audit.Rejection
 	if k.status >= 500 || !errors.As(err, &r) {
 		return p

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ocore.dev/audit/gen/client"
 	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/merkle"
 	"ocore.dev/audit/internal/proof"
@@ -245,13 +246,13 @@ func TestNothingIsProvenOfATrailThatWasTamperedWith(t *testing.T) {
 	signed := get(t, s, ada, "/audit-logs/entries/e-1/proof")
 	seed(t, s, numbered(1)...)
 	super := testkit.Connect(t, s.Database.SuperuserURL)
-	if _, err := super.Exec(t.Context(), "UPDATE heads SET root = sha256('x') WHERE organization = 'acme'"); err != nil {
+	if _, err := super.Exec(t.Context(), "CREATE TEMP TABLE was AS SELECT root FROM heads WHERE organization = 'acme'; UPDATE heads SET root = sha256('x') WHERE organization = 'acme'"); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/audit-logs/checkpoint", "/audit-logs/consistency?from=1", "/audit-logs/export?with_proof=true"} {
-		if a := get(t, s, ada, path); a.header.Get("Retry-After") == "" || a.header.Get("X-Total-Count") != "" {
+		if a := get(t, s, ada, path); a.header.Get("Retry-After") != "" || a.header.Get("X-Total-Count") != "" {
 			t.Errorf("%s: %v", path, a.header)
-		} else if p := a.problem(t, http.StatusServiceUnavailable); !strings.Contains(*p.Detail, "no signed checkpoint") {
+		} else if p := a.altered(t); p.Position != nil || !strings.HasPrefix(*p.Detail, "it contradicts what was signed of it, and is not signed any more: it doesn't begin with the 1 entries") {
 			t.Errorf("%s: %s", path, *p.Detail)
 		}
 	}
@@ -264,6 +265,23 @@ func TestNothingIsProvenOfATrailThatWasTamperedWith(t *testing.T) {
 	if _, err := proof.VerifyEntry([]byte(signed.body), keysOf(t, s)); err != nil {
 		t.Errorf("what was given out: %v", err)
 	}
+	// Once the database is again what was signed, the same instance goes on by itself.
+	if _, err := super.Exec(t.Context(), "UPDATE heads SET root = was.root FROM was WHERE heads.organization = 'acme'"); err != nil {
+		t.Fatal(err)
+	}
+	if c := read[checkpointAnswer](t, get(t, s, ada, "/audit-logs/checkpoint"), http.StatusOK); c.Size != 2 {
+		t.Errorf("mended: %+v", c)
+	}
+}
+
+// altered is a problem that says that what is stored is not what was signed.
+func (a answer) altered(t *testing.T) client.Problem {
+	t.Helper()
+	p := a.problem(t, http.StatusInternalServerError)
+	if !strings.HasSuffix(p.Type, "/problems/altered") || p.Detail == nil || !strings.Contains(*p.Detail, "verify trail --deep") {
+		t.Errorf("not altered: %s", a.body)
+	}
+	return p
 }
 
 // Whoever writes a text that is no entry's takes that page away, and nothing else: no reader's
@@ -290,8 +308,9 @@ func TestWhatWasAlteredIsNotProven(t *testing.T) {
 	s := testkit.ServeDatabase(t, testkit.NewDatabase(t), logTo(&log))
 	receipts := seed(t, s, numbered(1000)...)
 	entry := "/audit-logs/entries/" + receipts[411].ID + "/proof"
-	const growth = "/audit-logs/consistency?from=700"
-	for _, path := range []string{entry, "/audit-logs/entries/" + receipts[999].ID + "/proof", growth} { // now the upper tree is kept
+	newest := "/audit-logs/entries/" + receipts[999].ID + "/proof"
+	const growth, checkpoint, export = "/audit-logs/consistency?from=700", "/audit-logs/checkpoint", "/audit-logs/export?with_proof=true&resource_id=srv-411"
+	for _, path := range []string{entry, newest, growth, checkpoint, export} { // now the upper tree is kept
 		if a := get(t, s, ada, path); a.status != http.StatusOK {
 			t.Fatal(a.body)
 		}
@@ -307,24 +326,32 @@ func TestWhatWasAlteredIsNotProven(t *testing.T) {
 	for _, table := range tables {
 		run("CREATE TEMP TABLE was_" + table + " AS SELECT * FROM " + table)
 	}
+	const changed, between = "the stored entry is not the one that was signed", "a hash between this entry and the checkpoint"
 	for _, c := range []struct{ path, tamper, says string }{
-		{entry, "UPDATE entries SET entry = replace(entry, 'srv-', 'web-') WHERE position = 411", "position 411"},
-		{entry, `UPDATE entries SET entry = replace(entry, '"resourceId":"srv-411",', '') WHERE position = 411`, "position 411"},
-		{entry, "UPDATE entries SET entry = '' WHERE position = 411", "position 411"},
-		{entry, "UPDATE entries SET created_at = created_at + interval '1 us' WHERE position = 411", "position 411"},
-		{entry, "UPDATE entries SET salts = set_byte(salts, 5, get_byte(salts, 5) # 1) WHERE position = 411", "position 411"},
-		{entry, "UPDATE entry_ids SET position = 412 WHERE position = 411", "position 412"},
-		{entry, "UPDATE tiles SET hashes = set_byte(hashes, 154 * 32, get_byte(hashes, 154 * 32) # 1) WHERE level = 0 AND index = 1", "position 411"},
-		{entry, "UPDATE checkpoints SET note = replace(note, 'acme', 'acmf')", "checkpoint"},
-		{entry, "UPDATE checkpoints SET size = size - 1", "checkpoint"},
-		{growth, "UPDATE tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) WHERE level = 0 AND index = 2", "size 700"},
-		{growth, "DELETE FROM tiles WHERE level = 0 AND index = 2", "tile 0/2"},
+		{entry, "UPDATE entries SET entry = replace(entry, 'srv-', 'web-') WHERE position = 411", "position 411: " + changed},
+		{entry, `UPDATE entries SET entry = replace(entry, '"resourceId":"srv-411",', '') WHERE position = 411`, "position 411: " + changed},
+		{entry, "UPDATE entries SET entry = '' WHERE position = 411", "position 411: another entry stands where the id leads to"},
+		{entry, "UPDATE entries SET created_at = created_at + interval '1 us' WHERE position = 411", "position 411: " + changed},
+		{entry, "UPDATE entries SET salts = set_byte(salts, 5, get_byte(salts, 5) # 1) WHERE position = 411", "position 411: " + changed},
+		{newest, "UPDATE entries SET entry = replace(entry, 'srv-', 'web-') WHERE position = 999", "position 999: " + changed},
+		{entry, "UPDATE entry_ids SET position = 412 WHERE position = 411", "position 412: another entry"},
+		{entry, "UPDATE tiles SET hashes = set_byte(hashes, 154 * 32, get_byte(hashes, 154 * 32) # 1) WHERE level = 0 AND index = 1", "position 411: " + between},
+		{entry, "ALTER TABLE tiles DROP CONSTRAINT IF EXISTS tiles_hashes_check; UPDATE tiles SET hashes = substr(hashes, 1, 100) WHERE level = 0 AND index = 1", "position 411: hashes of its tree are missing: tile 0/1"},
+		{entry, "UPDATE checkpoints SET note = replace(note, 'acme', 'acmf')", "its newest checkpoint, of size 1000, is not the one that was signed"},
+		{entry, "UPDATE checkpoints SET size = size - 1", "its newest checkpoint, of size 999, is not the one that was signed: size 1000 was signed"},
+		{checkpoint, "UPDATE checkpoints SET root = sha256(root)", "its newest checkpoint, of size 1000, stands under another root than was signed"},
+		{checkpoint, "UPDATE checkpoints SET note = replace(note, 'acme', 'acmf')", "its newest checkpoint, of size 1000, is not the one"},
+		{export, "UPDATE checkpoints SET note = replace(note, 'acme', 'acmf')", "its newest checkpoint, of size 1000, is not the one"},
+		{growth, "UPDATE tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) WHERE level = 0 AND index = 2", "hashes of its tree between size 700 and the checkpoint of size 1000"},
+		{growth, "DELETE FROM tiles WHERE level = 0 AND index = 2", "hashes of its tree are missing: tile 0/2"},
 	} {
 		before := len(log.String())
 		run(c.tamper)
 		a := get(t, s, ada, c.path)
-		if p := a.problem(t, http.StatusInternalServerError); p.Detail == nil || !strings.Contains(*p.Detail, "not what was signed") {
-			t.Errorf("%s: %s", c.tamper, a.body)
+		position, of, found := strings.Cut(strings.TrimPrefix(c.says, "position "), ": ")
+		if p := a.altered(t); !strings.HasPrefix(*p.Detail, c.says) || (p.Position != nil) != (found && strings.HasPrefix(c.says, "position")) ||
+			p.Position != nil && fmt.Sprint(*p.Position) != position {
+			t.Errorf("%s: %s: %s", c.tamper, of, a.body)
 		}
 		if line := log.String()[before:]; !strings.Contains(line, "altered: the trail of acme") || !strings.Contains(line, c.says) {
 			t.Errorf("%s: logged %s", c.tamper, line)
@@ -335,6 +362,9 @@ func TestWhatWasAlteredIsNotProven(t *testing.T) {
 		if a := get(t, s, ada, c.path); a.status != http.StatusOK {
 			t.Errorf("%s, and back: %s", c.tamper, a.body)
 		}
+	}
+	if alarms := strings.Count(log.String(), "TAMPERING: what is stored of a trail is not what was signed"); alarms != 1 {
+		t.Errorf("%d alarms in this hour", alarms)
 	}
 }
 
@@ -349,7 +379,7 @@ func TestAMendedTreeIsProvenAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := "/audit-logs/entries/" + receipts[411].ID + "/proof"
-	get(t, s, ada, path).problem(t, http.StatusInternalServerError)
+	get(t, s, ada, path).altered(t)
 	mended, err := merkle.TileRoot(leafHashes(receipts[512:768]))
 	if err != nil {
 		t.Fatal(err)

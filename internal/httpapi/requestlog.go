@@ -3,6 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/metrics"
 )
 
@@ -32,7 +34,8 @@ type requestLog struct {
 	proxies proxies
 	atOnce  int
 	mutex   sync.Mutex
-	refused map[int]*lines // by status, of which problem.go has a handful
+	refused map[int]*lines       // by status, of which problem.go has a handful
+	alarms  map[string]time.Time // when an alarm was last raised, by organization
 }
 
 type lines struct {
@@ -43,12 +46,13 @@ type lines struct {
 func newRequestLog(o Options) *requestLog {
 	return &requestLog{
 		log: o.Log, metrics: o.Metrics, proxies: o.TrustedProxies,
-		atOnce: cmp.Or(o.RefusalLines, defaultLinesAtOnce), refused: map[int]*lines{},
+		atOnce: cmp.Or(o.RefusalLines, defaultLinesAtOnce), refused: map[int]*lines{}, alarms: map[string]time.Time{},
 	}
 }
 
 func (l *requestLog) write(r *http.Request, c *call, status int, took time.Duration) {
 	ctx := context.WithoutCancel(r.Context())
+	l.alarm(ctx, c)
 	level := logLevel(status)
 	if c.failure != nil && status < http.StatusBadRequest {
 		level = slog.LevelError // broke off after it had begun well
@@ -82,6 +86,28 @@ func (l *requestLog) write(r *http.Request, c *call, status int, took time.Durat
 		attributes = append(attributes, slog.Int("unlogged", unlogged))
 	}
 	l.log.LogAttrs(ctx, level, "request", attributes...)
+}
+
+// alarmPause is between two alarms about one trail. The lines of requests have every finding.
+const alarmPause = time.Hour
+
+// alarm tells the operator of what is stored and isn't what was signed.
+func (l *requestLog) alarm(ctx context.Context, c *call) {
+	var a *audit.Alteration
+	if !errors.As(c.failure, &a) {
+		return
+	}
+	l.mutex.Lock()
+	last, known := l.alarms[a.Organization]
+	due := !known || time.Since(last) >= alarmPause
+	if due {
+		l.alarms[a.Organization] = time.Now()
+	}
+	l.mutex.Unlock()
+	if due {
+		l.log.LogAttrs(ctx, slog.LevelError, "TAMPERING: what is stored of a trail is not what was signed; see docs/verifying.md",
+			slog.String("organization", a.Organization), slog.String("reason", a.Text()), slog.String("request_id", c.requestID))
+	}
 }
 
 // admit reports whether the line may be written, and how many of its status weren't.

@@ -60,7 +60,8 @@ func (p *Prover) Keys(organization string) ([]VerifierKey, error) {
 func (p *Prover) Origin(organization string) string { return p.keys.Origin(organization) }
 
 // Checkpoint is the newest checkpoint, of the trail as it is now where this instance can
-// sign. It fails with [audit.ErrNotFound] for an empty trail, and with [audit.ErrUnsigned].
+// sign. It fails with [audit.ErrNotFound] for an empty trail, with [audit.ErrUnsigned], and with
+// [audit.ErrAltered] when the newest one isn't ours or the trail contradicts it.
 func (p *Prover) Checkpoint(ctx context.Context, organization string) (audit.Checkpoint, error) {
 	newest, size, err := p.trees.Signed(ctx, organization)
 	switch {
@@ -69,9 +70,21 @@ func (p *Prover) Checkpoint(ctx context.Context, organization string) (audit.Che
 	case size == 0:
 		return newest, audit.ErrNotFound
 	case newest.Size < size && p.signer != nil || newest.Size == 0:
-		return p.covering(ctx, organization, max(newest.Size, size-1), newest)
+		newest, err = p.covering(ctx, organization, max(newest.Size, size-1), newest)
 	}
-	return newest, nil
+	return p.ours(organization, newest, err)
+}
+
+// ours holds a checkpoint against our keys before it is given out.
+func (p *Prover) ours(organization string, checkpoint audit.Checkpoint, err error) (audit.Checkpoint, error) {
+	if err != nil {
+		return checkpoint, err
+	}
+	signed, err := p.open(organization, checkpoint)
+	if err == nil && !bytes.Equal(signed.Root, checkpoint.Root) {
+		err = altered(organization, -1, "its newest checkpoint, of size %d, stands under another root than was signed", checkpoint.Size)
+	}
+	return checkpoint, err
 }
 
 // covering is a checkpoint of a tree that has the position.
@@ -86,7 +99,7 @@ func (p *Prover) covering(ctx context.Context, organization string, position int
 		var refusal *Refusal
 		switch {
 		case errors.As(err, &refusal):
-			return checkpoint, fmt.Errorf("%w: %w", audit.ErrUnsigned, err)
+			return checkpoint, fmt.Errorf("%w: %w", altered(organization, -1, "it contradicts what was signed of it, and is not signed any more: %s", refusal.Reason), err)
 		case err == nil && checkpoint.Size > position:
 			return checkpoint, nil
 		case err != nil && !errors.Is(err, audit.ErrNotFound) && ctx.Err() == nil:
@@ -135,7 +148,7 @@ func (p *Prover) Entry(ctx context.Context, organization, id string) (Inclusion,
 		return Inclusion{}, err
 	}
 	if !bytes.HasPrefix(e.Row.Text, []byte(`{"id":"`+id+`"`)) { // ids hold nothing that JSON escapes
-		return Inclusion{}, fmt.Errorf("%w: the trail of %s, position %d: the id is another entry's", audit.ErrAltered, organization, e.Row.Position)
+		return Inclusion{}, altered(organization, e.Row.Position, "another entry stands where the id leads to")
 	}
 	checkpoint, err := p.covering(ctx, organization, e.Row.Position, e.Newest)
 	if err != nil {
@@ -163,27 +176,35 @@ func (p *Prover) path(ctx context.Context, organization string, e audit.ToProve,
 	read := fromTile(e.Tile, position/merkle.TileWidth, p.trees.Tree(organization, signed.Size))
 	path, err := merkle.Inclusion(ctx, read, kept, signed.Size, position)
 	if err != nil {
-		return nil, unread(err, "the trail of %s, on the way from position %d to the checkpoint of size %d", organization, position, signed.Size)
+		return nil, unread(err, organization, position)
 	}
 	leaf, err := audit.StoredEntry{Row: e.Row, Salts: e.Salts}.Leaf(organization)
 	if err == nil {
 		err = merkle.VerifyInclusion(position, signed.Size, merkle.LeafHash(leaf), path, signed.Root)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: the trail of %s, position %d: the stored entry, its salts, or a hash of the tree on the way to the checkpoint of size %d: %w",
-			audit.ErrAltered, organization, position, signed.Size, err)
+	if err == nil {
+		return path, nil
 	}
-	return path, nil
+	own, readErr := read(ctx, []merkle.Span{{Level: 0, From: position, To: position + 1}})
+	if readErr == nil && merkle.VerifyInclusion(position, signed.Size, own[0], path, signed.Root) == nil {
+		return nil, altered(organization, position, "the stored entry is not the one that was signed: a value, a salt or its time is another than it was")
+	}
+	return nil, altered(organization, position, "a hash between this entry and the checkpoint of size %d, or the entry itself, is not the one that was signed", signed.Size)
+}
+
+// altered is an [*audit.Alteration].
+func altered(organization string, position int64, format string, args ...any) error {
+	return &audit.Alteration{Organization: organization, Position: position, Detail: fmt.Sprintf(format, args...)}
 }
 
 // unread makes [audit.ErrAltered] of a tree that has gaps; a database that doesn't answer is
 // another matter.
-func unread(err error, format string, args ...any) error {
+func unread(err error, organization string, position int64) error {
 	var gap *merkle.Gap
 	if !errors.As(err, &gap) {
 		return err
 	}
-	return fmt.Errorf("%w: %s: %w", audit.ErrAltered, fmt.Sprintf(format, args...), err)
+	return altered(organization, position, "hashes of its tree are missing: %s", gap)
 }
 
 // fromTile reads hashes of one tile of leaves from what was read of it already.
@@ -196,8 +217,8 @@ func fromTile(hashes []byte, index int64, read merkle.Reader) merkle.Reader {
 		var others []merkle.Span
 		for i, s := range spans {
 			if s.Level == 0 && s.From/merkle.TileWidth == index {
-				first := index * merkle.TileWidth
-				found[i] = hashes[(s.From-first)*merkle.HashSize : (s.To-first)*merkle.HashSize]
+				first, end := index*merkle.TileWidth, int64(len(hashes)) // of which somebody may have left less
+				found[i] = hashes[min(end, (s.From-first)*merkle.HashSize):min(end, (s.To-first)*merkle.HashSize)]
 			} else {
 				others = append(others, s)
 			}
@@ -257,7 +278,7 @@ func (p *Prover) Consistency(ctx context.Context, organization string, from, to 
 	}
 	hashes, err := merkle.Consistency(ctx, p.trees.Tree(organization, to), from, to)
 	if err != nil {
-		return Proven{}, unread(err, "the trail of %s between sizes %d and %d", organization, from, to)
+		return Proven{}, unread(err, organization, -1)
 	}
 	proven := Proven{From: from, To: to, Hashes: hashes}
 	if to < checkpoint.Size {
@@ -275,11 +296,10 @@ func (p *Prover) checkGrowth(ctx context.Context, organization string, proven Pr
 	}
 	root, err := merkle.Root(ctx, p.trees.Tree(organization, proven.To), proven.From)
 	if err != nil {
-		return unread(err, "the trail of %s at size %d", organization, proven.From)
+		return unread(err, organization, -1)
 	}
 	if err := merkle.VerifyConsistency(proven.From, proven.To, proven.Hashes, root, signed.Root); err != nil {
-		return fmt.Errorf("%w: the trail of %s: hashes of the tree between size %d and the checkpoint of size %d: %w",
-			audit.ErrAltered, organization, proven.From, proven.To, err)
+		return altered(organization, -1, "hashes of its tree between size %d and the checkpoint of size %d are not those that were signed", proven.From, proven.To)
 	}
 	return nil
 }
@@ -310,13 +330,13 @@ func (p *Prover) Bundle(
 	return merkle.Around(ctx, p.trees.Tree(organization, checkpoint.Size), checkpoint.Size, ascending, hashes)
 }
 
-// Covering is a checkpoint of a tree that has the position.
+// Covering is a checkpoint of a tree that has the position. Errors are as for [Prover.Checkpoint].
 func (p *Prover) Covering(ctx context.Context, organization string, position int64) (audit.Checkpoint, error) {
 	newest, _, err := p.trees.Signed(ctx, organization)
-	if err != nil {
-		return newest, err
+	if err == nil {
+		newest, err = p.covering(ctx, organization, position, newest)
 	}
-	return p.covering(ctx, organization, position, newest)
+	return p.ours(organization, newest, err)
 }
 
 // Tile is a tile of the signed tree, or its first width hashes (c2sp.org/tlog-tiles).
@@ -374,7 +394,7 @@ func (p *Prover) leaves(ctx context.Context, organization string, low, high int6
 	leaves := make([][]byte, len(rows))
 	for i, row := range rows {
 		if leaves[len(rows)-1-i], err = audit.Leaf(organization, row.CreatedAt, row.Text, salts[i]); err != nil {
-			return nil, err
+			return nil, altered(organization, row.Position, "the stored entry has no leaf")
 		}
 	}
 	return leaves, nil

@@ -53,7 +53,7 @@ func (p *Prover) open(organization string, checkpoint audit.Checkpoint) (Signed,
 		err = fmt.Errorf("size %d was signed", signed.Size)
 	}
 	if err != nil {
-		return Signed{}, fmt.Errorf("%w: the trail of %s: its newest checkpoint, of size %d: %w", audit.ErrAltered, organization, checkpoint.Size, err)
+		return Signed{}, altered(organization, -1, "its newest checkpoint, of size %d, is not the one that was signed: %s", checkpoint.Size, err)
 	}
 	p.opened.mutex.Lock()
 	defer p.opened.mutex.Unlock()

@@ -27,7 +27,8 @@ type Ledger interface {
 }
 
 // Refusal is why a trail isn't signed: the database contradicts what was signed before.
-// Somebody has changed it, or restored an old copy. An operator has to look: nothing heals it.
+// Somebody has changed it, or restored an old copy. An operator has to look; once the database
+// is again what was signed, the next round signs.
 type Refusal struct {
 	Organization string
 	Reason       string
@@ -174,7 +175,7 @@ func (s *Signer) alarm(ctx context.Context, err error) {
 	}
 	s.refused.Store(refusal.Organization, time.Now())
 	s.log.LogAttrs(ctx, slog.LevelError, "TAMPERING: a trail is not signed any more, because the database contradicts what was signed before; see docs/verifying.md",
-		slog.String("organization", refusal.Organization), slog.String("reason", refusal.Reason))
+		slog.String("organization", refusal.Organization), slog.String("reason", refusal.Reason), slog.Any("error", err))
 }
 
 // trail is one trail on its way to a signature.
@@ -292,10 +293,15 @@ func (t *trail) grewFrom(ctx context.Context, signed *Signed) error {
 	return nil
 }
 
-// unread sorts a tree that has gaps from a database that doesn't answer.
+// unread sorts a tree that has gaps from a database that doesn't answer. Reasons are shown to
+// readers, so they repeat no other error.
 func (t *trail) unread(err error) error {
 	if errors.Is(err, audit.ErrUnavailable) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return t.refuse("its tree can't be read: %s", err)
+	var gap *merkle.Gap
+	if !errors.As(err, &gap) {
+		return fmt.Errorf("%w: %w", t.refuse("its tree can't be read"), err)
+	}
+	return t.refuse("its tree can't be read: %s", gap)
 }

@@ -24,6 +24,7 @@ var (
 	ErrUnprocessable   = errors.New("unprocessable content") // 422: the body breaks a rule beyond the schema
 	ErrTooManyRequests = errors.New("too many requests")     // 429: nothing was stored
 	ErrInternal        = errors.New("internal error")        // 500: whether a write was stored is unknown
+	ErrAltered         = errors.New("altered")               // 500 too: what is stored is not what was signed; asking again doesn't help
 	ErrUnavailable     = errors.New("unavailable")           // 503: whether a write was stored is unknown
 )
 
@@ -75,15 +76,19 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// Is reports whether target is the sentinel of the problem's status.
-func (p *Problem) Is(target error) bool { return target != nil && kinds[p.Status] == target }
+// Is reports whether target is the sentinel of the problem's status or type.
+func (p *Problem) Is(target error) bool {
+	return target != nil && kinds[p.Status] == target || target == ErrAltered && p.altered() //nolint:errorlint // sentinels themselves
+}
+
+func (p *Problem) altered() bool { return strings.HasSuffix(p.Type, "/problems/altered") }
 
 // repeatable reports whether another attempt may be answered better.
 func (p *Problem) repeatable() bool {
 	switch p.Status {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
+		return !p.altered()
 	}
 	return false
 }

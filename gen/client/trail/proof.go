@@ -19,7 +19,8 @@ type Key = client.AuditLogKey
 // Proof is the evidence that an entry stands in the signed trail, with every value as it is:
 // a file, byte for byte as the service sent it, that "ocore-audit verify entry" checks without
 // the service. An id that the organization has no entry for is an [ErrNotFound]; while nothing
-// is signed for the entry, it is an [ErrUnavailable].
+// is signed for the entry, it is an [ErrUnavailable]; when the stored entry or its trail is not
+// what was signed, an [ErrAltered].
 func (c *Client) Proof(ctx context.Context, id string) ([]byte, error) {
 	if id == "" || id == "." || id == ".." { // would be other paths
 		return nil, fmt.Errorf("trail: %q is no id", id)
