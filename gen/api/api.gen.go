@@ -138,6 +138,69 @@ type AdminAuditLogList struct {
 	Total int64 `json:"total"`
 }
 
+// AdminAuditLogProof An admin entry and the proof of it.
+type AdminAuditLogProof struct {
+	// Entry An entry of the platform's admin trail: the members named here, and any others that its author sent, as they were sent.
+	Entry AdminAuditLog `json:"entry"`
+
+	// Proof A C2SP tlog-proof, which ends with a signed checkpoint.
+	//
+	// Example: c2sp.org/tlog-proof@v1
+	// index 57
+	// wWk2F3Fnx2ww/jtaW8Q7INIgAPPaU+9EfHicu1l0MNw=
+	// /mjz+GeyuJERnQPzz1LfOHRhov4rvzNX5EvQ9YMyYcA=
+	// mn8qGQBcaZOJIaO9WBLUTC1Dcw8RcNh9/n6cHjrdXIA=
+	// XfDpR5H1drdFF4RD0vDJ45r0BgmCZKnHnVcukL1BStQ=
+	//
+	// audit.ocore.dev/trails/_admin
+	// 58
+	// y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+	//
+	// — audit.ocore.dev/trails/_admin gCSifEhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+	Proof string `json:"proof"`
+
+	// Salts For each member of an admin entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has.
+	Salts AdminAuditLogSalts `json:"salts"`
+}
+
+// AdminAuditLogSalts For each member of an admin entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has.
+type AdminAuditLogSalts struct {
+	// Details Opens `details`.
+	//
+	// Example: C6vIHA9quFhp7Xaoz3h57Q
+	Details *string `json:"details,omitempty"`
+
+	// IPAddress Opens `ipAddress`.
+	//
+	// Example: zZzrja5WHG1GWm625jIKLQ
+	IPAddress *string `json:"ipAddress,omitempty"`
+
+	// OtherMembers Opens all members together that the service doesn't name, such as `organizationId`.
+	//
+	// Example: BBtxBf10dXl3VjQsNQpakQ
+	OtherMembers *string `json:"otherMembers,omitempty"`
+
+	// RecordedBy Opens `recordedBy`.
+	//
+	// Example: UleowCRFdlLs4tm7YiKR4A
+	RecordedBy *string `json:"recordedBy,omitempty"`
+
+	// UserAgent Opens `userAgent`.
+	//
+	// Example: lx7Ks4ZGmyUXBN7qSvfp-g
+	UserAgent *string `json:"userAgent,omitempty"`
+
+	// UserID Opens `userId`.
+	//
+	// Example: dyqt6YsieyqONnZlITaDYw
+	UserID *string `json:"userId,omitempty"`
+
+	// UserName Opens `userName`.
+	//
+	// Example: NrU7GEBwUV8JjKUr6S7sbQ
+	UserName *string `json:"userName,omitempty"`
+}
+
 // APIKey An API key as it is listed, without its secret.
 type APIKey struct {
 	// CreatedAt When it was made.
@@ -1515,6 +1578,12 @@ type ServerInterface interface {
 	// CreateAdminAuditLog Record an admin entry
 	// (POST /admin/audit-logs)
 	CreateAdminAuditLog(ctx echo.Context) error
+	// GetAdminAuditLogProof Prove one admin entry
+	// (GET /admin/audit-logs/entries/{id}/proof)
+	GetAdminAuditLogProof(ctx echo.Context, id string) error
+	// ListAdminAuditLogKeys List the admin trail's verifier keys
+	// (GET /admin/audit-logs/keys)
+	ListAdminAuditLogKeys(ctx echo.Context) error
 	// ListAPIKeys List API keys
 	// (GET /api-keys)
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
@@ -1632,6 +1701,31 @@ func (w *ServerInterfaceWrapper) CreateAdminAuditLog(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateAdminAuditLog(ctx)
+	return err
+}
+
+// GetAdminAuditLogProof converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAdminAuditLogProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAdminAuditLogProof(ctx, id)
+	return err
+}
+
+// ListAdminAuditLogKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAdminAuditLogKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAdminAuditLogKeys(ctx)
 	return err
 }
 
@@ -2773,6 +2867,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/audit-logs/resource/:type/:id", wrapper.ListResourceAuditLogs, options.OperationMiddlewares["listResourceAuditLogs"]...)
 	router.GET(options.BaseURL+"/admin/audit-logs", wrapper.ListAdminAuditLogs, options.OperationMiddlewares["listAdminAuditLogs"]...)
 	router.POST(options.BaseURL+"/admin/audit-logs", wrapper.CreateAdminAuditLog, options.OperationMiddlewares["createAdminAuditLog"]...)
+	router.GET(options.BaseURL+"/admin/audit-logs/entries/:id/proof", wrapper.GetAdminAuditLogProof, options.OperationMiddlewares["getAdminAuditLogProof"]...)
+	router.GET(options.BaseURL+"/admin/audit-logs/keys", wrapper.ListAdminAuditLogKeys, options.OperationMiddlewares["listAdminAuditLogKeys"]...)
 	router.GET(options.BaseURL+"/api-keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listApiKeys"]...)
 	router.POST(options.BaseURL+"/api-keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createApiKey"]...)
 	router.DELETE(options.BaseURL+"/api-keys/:id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeApiKey"]...)
@@ -3442,6 +3538,433 @@ type CreateAdminAuditLog503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateAdminAuditLog503ApplicationProblemPlusJSONResponse) VisitCreateAdminAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProofRequestObject struct {
+	ID string `json:"id"`
+}
+
+type GetAdminAuditLogProofResponseObject interface {
+	VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error
+}
+
+type GetAdminAuditLogProof200ResponseHeaders struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+type GetAdminAuditLogProof200JSONResponse struct {
+	Body    AdminAuditLogProof
+	Headers GetAdminAuditLogProof200ResponseHeaders
+}
+
+func (response GetAdminAuditLogProof200JSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof400ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof401ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof403ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof404ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof429ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof500ApplicationProblemPlusJSONResponse struct {
+	AlteredApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof500ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdminAuditLogProof503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetAdminAuditLogProof503ApplicationProblemPlusJSONResponse) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeysRequestObject struct {
+}
+
+type ListAdminAuditLogKeysResponseObject interface {
+	VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error
+}
+
+type ListAdminAuditLogKeys200ResponseHeaders struct {
+	AccessControlAllowOrigin *string
+	RateLimit                *string
+	RateLimitPolicy          *string
+	XRequestID               string
+}
+
+type ListAdminAuditLogKeys200JSONResponse struct {
+	Body    AuditLogKeyList
+	Headers ListAdminAuditLogKeys200ResponseHeaders
+}
+
+func (response ListAdminAuditLogKeys200JSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeys400ApplicationProblemPlusJSONResponse struct {
+	BadRequestApplicationProblemPlusJSONResponse
+}
+
+func (response ListAdminAuditLogKeys400ApplicationProblemPlusJSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeys401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response ListAdminAuditLogKeys401ApplicationProblemPlusJSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeys403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response ListAdminAuditLogKeys403ApplicationProblemPlusJSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeys429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response ListAdminAuditLogKeys429ApplicationProblemPlusJSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeys500ApplicationProblemPlusJSONResponse struct {
+	InternalErrorApplicationProblemPlusJSONResponse
+}
+
+func (response ListAdminAuditLogKeys500ApplicationProblemPlusJSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.AccessControlAllowOrigin != nil {
+		w.Header().Set("Access-Control-Allow-Origin", fmt.Sprint(*response.Headers.AccessControlAllowOrigin))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdminAuditLogKeys503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListAdminAuditLogKeys503ApplicationProblemPlusJSONResponse) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7435,6 +7958,12 @@ type StrictServerInterface interface {
 	// CreateAdminAuditLog Record an admin entry
 	// (POST /admin/audit-logs)
 	CreateAdminAuditLog(ctx context.Context, request CreateAdminAuditLogRequestObject) (CreateAdminAuditLogResponseObject, error)
+	// GetAdminAuditLogProof Prove one admin entry
+	// (GET /admin/audit-logs/entries/{id}/proof)
+	GetAdminAuditLogProof(ctx context.Context, request GetAdminAuditLogProofRequestObject) (GetAdminAuditLogProofResponseObject, error)
+	// ListAdminAuditLogKeys List the admin trail's verifier keys
+	// (GET /admin/audit-logs/keys)
+	ListAdminAuditLogKeys(ctx context.Context, request ListAdminAuditLogKeysRequestObject) (ListAdminAuditLogKeysResponseObject, error)
 	// ListAPIKeys List API keys
 	// (GET /api-keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
@@ -7565,6 +8094,54 @@ func (sh *strictHandler) CreateAdminAuditLog(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(CreateAdminAuditLogResponseObject); ok {
 		return validResponse.VisitCreateAdminAuditLogResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAdminAuditLogProof operation middleware
+func (sh *strictHandler) GetAdminAuditLogProof(ctx echo.Context, id string) error {
+	var request GetAdminAuditLogProofRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAdminAuditLogProof(ctx.Request().Context(), request.(GetAdminAuditLogProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAdminAuditLogProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAdminAuditLogProofResponseObject); ok {
+		return validResponse.VisitGetAdminAuditLogProofResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAdminAuditLogKeys operation middleware
+func (sh *strictHandler) ListAdminAuditLogKeys(ctx echo.Context) error {
+	var request ListAdminAuditLogKeysRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAdminAuditLogKeys(ctx.Request().Context(), request.(ListAdminAuditLogKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAdminAuditLogKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAdminAuditLogKeysResponseObject); ok {
+		return validResponse.VisitListAdminAuditLogKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

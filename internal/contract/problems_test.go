@@ -103,7 +103,28 @@ var provocations = map[string]provocation{
 		before: func(t *testing.T, s *testkit.Service) {
 			t.Helper()
 			post(t, s, controlPlane, "/audit-logs", json.RawMessage(minimal))
-			execute(t, s.Database.SuperuserURL, "UPDATE heads SET root = sha256('another history')")
+			execute(t, s.Database.SuperuserURL, "BEGIN; LOCK TABLE signing_progress") // to the test's end
+		},
+	},
+	"Altered/altered": {
+		by: ada, operation: "getAuditLogProof", path: "/audit-logs/entries/01a20787-24eb-7d5a-9fd1-2aabfe228f21/proof",
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			d := load(t)
+			d.fillTrails(t, s)
+			for range 3 { // those of the story that come before it
+				post(t, s, controlPlane, "/audit-logs", json.RawMessage(minimal))
+			}
+			post(t, s, controlPlane, "/audit-logs", d.requestExample(t, "createAuditLog", "serverResized"))
+			execute(t, s.Database.SuperuserURL, "UPDATE entries SET entry = replace(entry, 'ada@acme.example', 'eve@acme.example') WHERE position = 1283")
+		},
+	},
+	"Altered/fault": {
+		by: ada, operation: "getAuditLogCheckpoint", path: "/audit-logs/checkpoint",
+		before: func(t *testing.T, s *testkit.Service) {
+			t.Helper()
+			post(t, s, controlPlane, "/audit-logs", json.RawMessage(minimal))
+			execute(t, s.Database.OwnerURL, "ALTER TABLE checkpoints RENAME COLUMN note TO renamed")
 		},
 	},
 	"Unavailable/noSigningKey":        {by: ada, operation: "listAuditLogKeys", path: "/audit-logs/keys", start: testkit.NewServiceWithoutKey},

@@ -67,6 +67,8 @@ var story = []step{
 	{by: ada, operation: "listResourceAuditLogs", answer: "webServer"},
 	{by: ada, operation: "listResourceAuditLogs", send: "action start_date end_date", answer: "nothingMatches"},
 	{by: backOffice, operation: "createAdminAuditLog", body: "quotaRaised", answer: "quotaRaised"},
+	{by: grace, operation: "getAdminAuditLogProof", answer: "quotaRaised"},
+	{by: grace, operation: "listAdminAuditLogKeys", answer: "one"},
 	{by: ada, operation: "exportAuditLogs", send: "format resource_type page per_page", answer: "servers", media: "text/csv", headers: []string{"X-Total-Count", "Content-Disposition"}},
 	{by: grace, operation: "listAdminAuditLogs", send: "page limit", answer: "firstPage"},
 	{by: grace, operation: "listAdminAuditLogs", send: "search", answer: "searched"},

@@ -15,7 +15,7 @@ import (
 	"ocore.dev/audit/internal/testkit"
 )
 
-// sample is a call that an operation answers with success, once whole is stored.
+// sample is a call that an operation answers with success, once whole and adminOne are stored.
 type sample struct {
 	path, body string
 	status     int
@@ -33,6 +33,8 @@ var samples = map[string]sample{
 	"listAuditLogKeys":       {"/audit-logs/keys", "", http.StatusOK},
 	"listResourceAuditLogs":  {"/audit-logs/resource/server/web-01", "", http.StatusOK},
 	"listAdminAuditLogs":     {"/admin/audit-logs", "", http.StatusOK},
+	"getAdminAuditLogProof":  {"/admin/audit-logs/entries/a-1/proof", "", http.StatusOK},
+	"listAdminAuditLogKeys":  {"/admin/audit-logs/keys", "", http.StatusOK},
 	"listApiKeys":            {"/api-keys", "", http.StatusOK},
 	"createApiKey":           {"/api-keys", `{"name":"shop","permissions":["create:audit_logs"]}`, http.StatusCreated},
 	"revokeApiKey":           {"/api-keys/" + sampleKey, "", http.StatusOK},
@@ -42,6 +44,9 @@ var samples = map[string]sample{
 	"tailAuditLogs":          {"/audit-logs/tail", "", http.StatusOK}, // on a service that drains, where it ends at once
 	"createAdminAuditLog":    {"/admin/audit-logs", `{"action":"a"}`, http.StatusCreated},
 }
+
+// adminOne is the admin entry that samples name.
+const adminOne = `{"id":"a-1","action":"a"}`
 
 // with is a sample's path with a further query.
 func with(path, query string) string {
@@ -148,6 +153,7 @@ func TestEveryOperationNeedsItsOwnPermission(t *testing.T) {
 	s := testkit.NewService(t)
 	s.Drain()
 	post(t, s, ada, "/audit-logs", whole)
+	post(t, s, grace, "/admin/audit-logs", adminOne)
 	grants := map[audit.Permission][]audit.Permission{
 		"":                         nil,
 		"*":                        nil,

@@ -115,7 +115,7 @@ func TestWithoutItsDatabaseTheServiceSaysSoAndRecovers(t *testing.T) {
 	eachOperation(t, func(method, path string, o *openapi3.Operation) {
 		call := sampleOf(t, method, path, o)
 		a := send(t, s, both, method, call.path, call.body)
-		if o.OperationID == "listAuditLogKeys" && a.status == http.StatusOK {
+		if (o.OperationID == "listAuditLogKeys" || o.OperationID == "listAdminAuditLogKeys") && a.status == http.StatusOK {
 			return // keys aren't in the database
 		}
 		if a.problem(t, http.StatusServiceUnavailable); a.header.Get("Retry-After") == "" {

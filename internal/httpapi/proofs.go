@@ -22,14 +22,22 @@ func (h *handlers) able() (*proof.Prover, error) {
 }
 
 func (h *handlers) GetAuditLogProof(ctx context.Context, r api.GetAuditLogProofRequestObject) (api.GetAuditLogProofResponseObject, error) {
+	return h.prove(ctx, callOf(ctx).organization, r.ID)
+}
+
+func (h *handlers) GetAdminAuditLogProof(ctx context.Context, r api.GetAdminAuditLogProofRequestObject) (api.GetAdminAuditLogProofResponseObject, error) {
+	return h.prove(ctx, audit.AdminOrganization, r.ID)
+}
+
+func (h *handlers) prove(ctx context.Context, organization, id string) (*proofAnswer, error) {
 	prover, err := h.able()
 	if err != nil {
 		return nil, err
 	}
-	if !audit.ValidID(r.ID) {
+	if !audit.ValidID(id) {
 		return nil, audit.ErrNotFound
 	}
-	proven, err := prover.Entry(ctx, callOf(ctx).organization, r.ID)
+	proven, err := prover.Entry(ctx, organization, id)
 	if err != nil {
 		return nil, err
 	}
@@ -75,11 +83,19 @@ func (h *handlers) GetAuditLogConsistency(ctx context.Context, r api.GetAuditLog
 }
 
 func (h *handlers) ListAuditLogKeys(ctx context.Context, _ api.ListAuditLogKeysRequestObject) (api.ListAuditLogKeysResponseObject, error) {
+	return h.keysOf(callOf(ctx).organization)
+}
+
+func (h *handlers) ListAdminAuditLogKeys(context.Context, api.ListAdminAuditLogKeysRequestObject) (api.ListAdminAuditLogKeysResponseObject, error) {
+	return h.keysOf(audit.AdminOrganization)
+}
+
+func (h *handlers) keysOf(organization string) (*documentAnswer, error) {
 	prover, err := h.able()
 	if err != nil {
 		return nil, err
 	}
-	keys, err := prover.Keys(callOf(ctx).organization)
+	keys, err := prover.Keys(organization)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +120,13 @@ func encodeHash(hash []byte) string { return base64.StdEncoding.EncodeToString(h
 
 type proofAnswer struct{ proven proof.Inclusion }
 
-func (a *proofAnswer) VisitGetAuditLogProofResponse(w http.ResponseWriter) error {
+func (a *proofAnswer) VisitGetAuditLogProofResponse(w http.ResponseWriter) error { return a.write(w) }
+
+func (a *proofAnswer) VisitGetAdminAuditLogProofResponse(w http.ResponseWriter) error {
+	return a.write(w)
+}
+
+func (a *proofAnswer) write(w http.ResponseWriter) error {
 	body := make([]byte, 0, len(a.proven.Row.Text)+len(a.proven.Proof)+1024)
 	body = a.proven.Row.AppendJSON(append(body, `{"entry":`...))
 	body = audit.AppendSalts(append(body, `,"salts":`...), a.proven.Salts)
@@ -132,6 +154,10 @@ func (a *documentAnswer) VisitGetAuditLogConsistencyResponse(w http.ResponseWrit
 }
 
 func (a *documentAnswer) VisitListAuditLogKeysResponse(w http.ResponseWriter) error {
+	return a.write(w)
+}
+
+func (a *documentAnswer) VisitListAdminAuditLogKeysResponse(w http.ResponseWriter) error {
 	return a.write(w)
 }
 

@@ -368,6 +368,34 @@ func TestWhatWasAlteredIsNotProven(t *testing.T) {
 	}
 }
 
+func TestAdminEntriesAreProven(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	list := read[struct{ Items []struct{ Key string } }](t, get(t, s, grace, "/admin/audit-logs/keys"), http.StatusOK)
+	keys, err := proof.ParseKeys([]string{list.Items[0].Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	post(t, s, ada, "/audit-logs", whole)
+	recorded := post(t, s, grace, "/admin/audit-logs", `{"id":"a-1","action":"a","details":{"n":1.10},"organizationId":"acme","z":[2e0]}`)
+	a := get(t, s, grace, "/admin/audit-logs/entries/a-1/proof")
+	shown, err := proof.VerifyEntry([]byte(a.body), keys)
+	if err != nil || shown.ID != "a-1" || shown.Signed.Organization() != audit.AdminOrganization {
+		t.Fatalf("%+v, %v: %s", shown, err, a.body)
+	}
+	if entry := read[struct{ Entry json.RawMessage }](t, a, http.StatusOK).Entry; string(entry) != withoutLeafHash(t, recorded.body) {
+		t.Errorf("proven   %s\nrecorded %s", entry, recorded.body)
+	}
+	get(t, s, grace, "/admin/audit-logs/entries/e-1/proof").problem(t, http.StatusNotFound)
+	get(t, s, ada, "/audit-logs/entries/a-1/proof").problem(t, http.StatusNotFound)
+	if _, err := testkit.Connect(t, s.Database.SuperuserURL).Exec(t.Context(), "UPDATE entries SET entry = replace(entry, '1.10', '1.1') WHERE organization = '_admin'"); err != nil {
+		t.Fatal(err)
+	}
+	if p := get(t, s, grace, "/admin/audit-logs/entries/a-1/proof").altered(t); p.Position == nil || *p.Position != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // What was remembered of a damaged tree is forgotten when that was mended.
 func TestAMendedTreeIsProvenAgain(t *testing.T) {
 	t.Parallel()

@@ -257,6 +257,7 @@ func TestNoTenantReachesAnother(t *testing.T) {
 		read[any](t, post(t, s, eve, "/audit-logs", least), http.StatusCreated)
 		read[any](t, post(t, s, grace, "/admin/audit-logs", `{"action":"a","details":{"secret":"swordfish"}}`), http.StatusCreated)
 	}
+	post(t, s, grace, "/admin/audit-logs", adminOne)
 	withKey(t, s)
 	cursors := []walk{
 		{"acme", "acme", list(t, s, ada, "/audit-logs?per_page=1").NextCursor},

@@ -22,12 +22,20 @@ type Key = client.AuditLogKey
 // is signed for the entry, it is an [ErrUnavailable]; when the stored entry or its trail is not
 // what was signed, an [ErrAltered].
 func (c *Client) Proof(ctx context.Context, id string) ([]byte, error) {
+	return c.proof(ctx, id, func() (*http.Request, error) { return client.NewGetAuditLogProofRequest(c.base, id, nil) })
+}
+
+// ProofAdmin is the evidence that an entry stands in the signed admin trail, as [Client.Proof] is
+// of the organization's.
+func (c *Client) ProofAdmin(ctx context.Context, id string) ([]byte, error) {
+	return c.proof(ctx, id, func() (*http.Request, error) { return client.NewGetAdminAuditLogProofRequest(c.base, id) })
+}
+
+func (c *Client) proof(ctx context.Context, id string, ask func() (*http.Request, error)) ([]byte, error) {
 	if id == "" || id == "." || id == ".." { // would be other paths
 		return nil, fmt.Errorf("trail: %q is no id", id)
 	}
-	return fetch[json.RawMessage](ctx, c, http.StatusOK, func() (*http.Request, error) {
-		return client.NewGetAuditLogProofRequest(c.base, id, nil)
-	})
+	return fetch[json.RawMessage](ctx, c, http.StatusOK, ask)
 }
 
 // Consistency is the evidence that the trail of size from is the beginning of that of size to,
@@ -50,8 +58,15 @@ func (c *Client) Checkpoint(ctx context.Context) (Checkpoint, error) {
 // Keys are what verifies the trail's checkpoints, those first that sign. Compare them with
 // what you are told by another way.
 func (c *Client) Keys(ctx context.Context) ([]Key, error) {
-	list, err := fetch[client.AuditLogKeyList](ctx, c, http.StatusOK, func() (*http.Request, error) {
-		return client.NewListAuditLogKeysRequest(c.base, nil)
-	})
+	return c.keys(ctx, func() (*http.Request, error) { return client.NewListAuditLogKeysRequest(c.base, nil) })
+}
+
+// KeysAdmin are what verifies the admin trail's checkpoints, as [Client.Keys] are of the organization's.
+func (c *Client) KeysAdmin(ctx context.Context) ([]Key, error) {
+	return c.keys(ctx, func() (*http.Request, error) { return client.NewListAdminAuditLogKeysRequest(c.base) })
+}
+
+func (c *Client) keys(ctx context.Context, ask func() (*http.Request, error)) ([]Key, error) {
+	list, err := fetch[client.AuditLogKeyList](ctx, c, http.StatusOK, ask)
 	return list.Items, err
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ocore.dev/audit/gen/client/trail"
+	"ocore.dev/audit/internal/audit"
 	"ocore.dev/audit/internal/proof"
 	"ocore.dev/audit/internal/testkit"
 )
@@ -92,5 +93,30 @@ func TestExportsWithProofVerifyAlsoWhenTheyAreJoined(t *testing.T) {
 	var empty bytes.Buffer
 	if err := c.ExportAllWithProof(t.Context(), trail.Filter{UserID: "nobody"}, &empty); err != nil || empty.String() != "{\"items\":[\n],\"total\":0,\"proofs\":[]}\n" {
 		t.Errorf("%q, %v", empty.String(), err)
+	}
+}
+
+func TestAdminEntriesAreProven(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	c := direct(t, s, testkit.Operator())
+	stored, err := c.RecordAdmin(t.Context(), trail.AdminEntry{Action: "a", Others: map[string]any{"ticket": 1.5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := c.KeysAdmin(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	keys, err := proof.ParseKeys([]string{list[0].Key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := connect(t, s.URL, testkit.Operator()).ProofAdmin(t.Context(), stored.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown, err := proof.VerifyEntry(file, keys); err != nil || shown.ID != stored.ID || shown.Signed.Organization() != audit.AdminOrganization {
+		t.Errorf("%+v, %v", shown, err)
 	}
 }

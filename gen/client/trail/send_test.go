@@ -3,6 +3,7 @@ package trail_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -175,6 +176,15 @@ func TestProblemsAreErrors(t *testing.T) {
 		return err
 	}
 	_, unknown := c.Entry(t.Context(), "unknown")
+	asked := 0
+	proof := func() error {
+		if _, err := testkit.Connect(t, s.Database.SuperuserURL).Exec(t.Context(), "UPDATE entries SET created_at = created_at + interval '1 us'"); err != nil {
+			t.Fatal(err)
+		}
+		counting := &http.Client{Transport: counter{&asked}}
+		_, err := connect(t, s.URL, ada, trail.WithHTTPClient(counting)).Proof(t.Context(), "known")
+		return err
+	}
 	for name, test := range map[string]struct {
 		err    error
 		kind   error
@@ -187,6 +197,7 @@ func TestProblemsAreErrors(t *testing.T) {
 		"not-found":             {unknown, trail.ErrNotFound, 404, nil},
 		"conflict":              {record(c, other), trail.ErrConflict, 409, func(p *trail.Problem) bool { return p.ID == "known" }},
 		"content-too-large":     {record(c, huge), trail.ErrContentTooLarge, 413, nil},
+		"altered":               {proof(), trail.ErrAltered, 500, func(p *trail.Problem) bool { return strings.HasPrefix(p.Detail, "position 0: ") && asked == 1 }},
 		"unprocessable-content": {record(c, trail.Entry{ID: ".", Action: "a", ResourceType: "b"}), trail.ErrUnprocessable, 422, func(p *trail.Problem) bool { return len(p.Faults) == 1 && p.Faults[0].Pointer == "/id" }},
 	} {
 		var p *trail.Problem
@@ -202,6 +213,14 @@ func TestProblemsAreErrors(t *testing.T) {
 			t.Errorf("%s is another kind too", name)
 		}
 	}
+}
+
+// counter counts calls.
+type counter struct{ calls *int }
+
+func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	*c.calls++
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

@@ -19,6 +19,7 @@ export type AuditLogReceiptList = Schemas["AuditLogReceiptList"];
 export type AdminAuditLog = Schemas["AdminAuditLog"];
 export type NewAdminAuditLog = Schemas["NewAdminAuditLog"];
 export type AdminAuditLogList = Schemas["AdminAuditLogList"];
+export type AdminAuditLogProof = Schemas["AdminAuditLogProof"];
 export type AuditLogProof = Schemas["AuditLogProof"];
 export type AuditLogCheckpoint = Schemas["AuditLogCheckpoint"];
 export type AuditLogConsistency = Schemas["AuditLogConsistency"];
@@ -129,6 +130,8 @@ export interface Client {
   listAuditLogValues(query?: ValueQuery, options?: CallOptions): Promise<AuditLogValueList>;
   createAdminAuditLog(entry: NewAdminAuditLog, options?: CallOptions): Promise<AdminAuditLog>;
   listAdminAuditLogs(query?: AdminListQuery, options?: CallOptions): Promise<AdminAuditLogList>;
+  getAdminAuditLogProof(id: string, options?: CallOptions): Promise<AdminAuditLogProof>;
+  listAdminAuditLogKeys(options?: CallOptions): Promise<AuditLogKeyList>;
 
   /** The export in either format without holding it in memory. */
   streamAuditLogs(query?: ExportQuery, options?: CallOptions): Promise<ExportStream>;
@@ -169,6 +172,8 @@ export function createClient(options: Options): Client {
     listAuditLogValues: async (query = {}, call) => dataOf(await http.GET("/audit-logs/values", { ...call, params: { query } })),
     createAdminAuditLog: async (body, call) => dataOf(await http.POST("/admin/audit-logs", { ...call, body })),
     listAdminAuditLogs: async (query = {}, call) => dataOf(await http.GET("/admin/audit-logs", { ...call, params: { query } })),
+    getAdminAuditLogProof: async (id, call) => dataOf(await http.GET("/admin/audit-logs/entries/{id}/proof", { ...call, params: { path: { id } } })),
+    listAdminAuditLogKeys: async (call) => dataOf(await http.GET("/admin/audit-logs/keys", { ...call })),
 
     streamAuditLogs: async (query = {}, call) => {
       const { data, response } = await http.GET("/audit-logs/export", { ...call, params: { query }, parseAs: "stream" });

@@ -311,8 +311,9 @@ export interface paths {
          *     exactly as reading it shows it, the salts that open its leaf, and a proof in the form of C2SP tlog-proof, which ends with the
          *     signed checkpoint. Keep the whole answer as a file; it needs neither the service nor a network to be verified, only the keys.
          *
-         *     An entry that was just recorded is signed for at once. Where that can't be, because the trail contradicts what was signed of it or because
-         *     the service has no signing key, this is a 503. The id of another organization's entry gets the same 404 as an id that
+         *     An entry that was just recorded is signed for at once. Where that can't be, because the service has no signing key, this is a 503.
+         *     The service verifies the proof before it gives it out: where the stored entry or its trail is not what was signed, this is a 500 of the
+         *     type `altered`, which says at which position. The id of another organization's entry gets the same 404 as an id that
          *     nobody has.
          *
          *     A query parameter, which this operation has none of, is a 400.
@@ -341,7 +342,8 @@ export interface paths {
          *     trail as it is now, if this instance can sign. Keep checkpoints where the service's operators can't reach: whoever has one can show by a
          *     consistency proof whether the trail only grew since, or was changed.
          *
-         *     A trail without entries has no checkpoint: this is a 404.
+         *     A trail without entries has no checkpoint: this is a 404. One that contradicts what was signed of it isn't signed any more: this is a 500 of the
+         *     type `altered`.
          *
          *     A query parameter, which this operation has none of, is a 400.
          *
@@ -487,6 +489,58 @@ export interface paths {
          *     Needs the permission `create:admin_audit_logs`.
          */
         post: operations["createAdminAuditLog"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/audit-logs/entries/{id}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Prove one admin entry
+         * @description Evidence that the admin entry, with every value in it, stands at its position in the admin trail that the service signed: what
+         *     proving an organization's entry gives, of the platform's admin trail.
+         *
+         *     An entry that was just recorded is signed for at once. Where that can't be, because the service has no signing key, this is a 503.
+         *     Where the stored entry or its trail is not what was signed, this is a 500 of the type `altered`, which says at which position.
+         *
+         *     A query parameter, which this operation has none of, is a 400.
+         *
+         *     Needs the permission `view:admin_audit_logs`.
+         */
+        get: operations["getAdminAuditLogProof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/audit-logs/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the admin trail's verifier keys
+         * @description The keys that verify the checkpoints of the platform's admin trail, as those of an organization's are listed.
+         *
+         *     A query parameter, which this operation has none of, is a 400.
+         *
+         *     Needs the permission `view:admin_audit_logs`.
+         */
+        get: operations["listAdminAuditLogKeys"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1244,6 +1298,65 @@ export interface components {
              */
             nextCursor?: string;
         };
+        /** @description An admin entry and the proof of it. */
+        AdminAuditLogProof: {
+            entry: components["schemas"]["AdminAuditLog"];
+            salts: components["schemas"]["AdminAuditLogSalts"];
+            /**
+             * @description A C2SP tlog-proof, which ends with a signed checkpoint.
+             * @example c2sp.org/tlog-proof@v1
+             *     index 57
+             *     wWk2F3Fnx2ww/jtaW8Q7INIgAPPaU+9EfHicu1l0MNw=
+             *     /mjz+GeyuJERnQPzz1LfOHRhov4rvzNX5EvQ9YMyYcA=
+             *     mn8qGQBcaZOJIaO9WBLUTC1Dcw8RcNh9/n6cHjrdXIA=
+             *     XfDpR5H1drdFF4RD0vDJ45r0BgmCZKnHnVcukL1BStQ=
+             *
+             *     audit.ocore.dev/trails/_admin
+             *     58
+             *     y71hS5vIrtVfTHvkth55Wga7jEj3Y6iGfQBoU+uGsyI=
+             *
+             *     — audit.ocore.dev/trails/_admin gCSifEhFTRFY04Ks1B/4T5J64H/fK3RFC3gZIF7w7OyuqsmQMhuTs2A+bIGOCfNiSbHPizdFURwsfZvw2xwWcFTc2Qk=
+             */
+            proof: string;
+        };
+        /** @description For each member of an admin entry whose value its leaf hides, the salt that opens it: 16 bytes in base64url. It has the members that the entry has. */
+        AdminAuditLogSalts: {
+            /**
+             * @description Opens `userId`.
+             * @example dyqt6YsieyqONnZlITaDYw
+             */
+            userId?: string;
+            /**
+             * @description Opens `userName`.
+             * @example NrU7GEBwUV8JjKUr6S7sbQ
+             */
+            userName?: string;
+            /**
+             * @description Opens `recordedBy`.
+             * @example UleowCRFdlLs4tm7YiKR4A
+             */
+            recordedBy?: string;
+            /**
+             * @description Opens `ipAddress`.
+             * @example zZzrja5WHG1GWm625jIKLQ
+             */
+            ipAddress?: string;
+            /**
+             * @description Opens `userAgent`.
+             * @example lx7Ks4ZGmyUXBN7qSvfp-g
+             */
+            userAgent?: string;
+            /**
+             * @description Opens `details`.
+             * @example C6vIHA9quFhp7Xaoz3h57Q
+             */
+            details?: string;
+            /**
+             * @description Opens all members together that the service doesn't name, such as `organizationId`.
+             * @example BBtxBf10dXl3VjQsNQpakQ
+             */
+            otherMembers?: string;
+        };
         /** @description A key to make. */
         NewApiKey: {
             /**
@@ -1371,7 +1484,7 @@ export interface components {
              * Format: uri
              * @description The kind of problem, stable enough to program against. It is `https://docs.ocore.dev/audit/problems/`
              *     followed by one of `bad-request`, `unauthorized`, `forbidden`, `not-found`, `method-not-allowed`, `conflict`,
-             *     `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `internal`,
+             *     `content-too-large`, `unsupported-media-type`, `unprocessable-content`, `too-many-requests`, `altered`, `internal`,
              *     `unavailable`, `http-version-not-supported`. Treat one that you don't know like its `status`: there may be more one day.
              * @example https://docs.ocore.dev/audit/problems/bad-request
              */
@@ -1407,6 +1520,12 @@ export interface components {
              * @example 01a20787-24eb-7d5a-9fd1-2aabfe228f21
              */
             id?: string;
+            /**
+             * Format: int64
+             * @description The position of the entry that is not as it was signed, if that can be told.
+             * @example 1283
+             */
+            position?: number;
             /** @description The faults of the body, the first 20 of them. */
             errors?: components["schemas"]["ProblemFault"][];
         };
@@ -1559,6 +1678,19 @@ export interface components {
         };
         /** @description A fault of the service. Whether a write was stored is unknown; sending the same ids again is safe. */
         InternalError: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestId"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Either `altered`: what is stored is not what was signed, so there is no proof of it. Keep the answer as it is, and don't rely on what is shown of the entry. Asking again changes nothing before somebody has repaired the trail. Or `internal`, a fault of the service. */
+        Altered: {
             headers: {
                 "X-Request-Id": components["headers"]["RequestId"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -2090,7 +2222,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalError"];
+            500: components["responses"]["Altered"];
             503: components["responses"]["Unavailable"];
             505: components["responses"]["VersionNotSupported"];
         };
@@ -2531,7 +2663,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalError"];
+            500: components["responses"]["Altered"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2568,7 +2700,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalError"];
+            500: components["responses"]["Altered"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2616,7 +2748,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalError"];
+            500: components["responses"]["Altered"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2880,6 +3012,73 @@ export interface operations {
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["UnprocessableContent"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getAdminAuditLogProof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The entry's id, as its emitter or the service chose it.
+                 * @example 01a20787-a1f4-7c11-9c4e-6b0f2d915a37
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entry and its proof. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdminAuditLogProof"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["Altered"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listAdminAuditLogKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    "Access-Control-Allow-Origin": components["headers"]["Access-Control-Allow-Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogKeyList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -186,6 +186,10 @@ func call(ctx context.Context, c *client.ClientWithResponses, s *step, arguments
 	case "listAdminAuditLogs":
 		params := as[client.ListAdminAuditLogsParams](arguments)
 		return typed(c.ListAdminAuditLogsWithResponse(ctx, &params))
+	case "getAdminAuditLogProof":
+		return typed(c.GetAdminAuditLogProofWithResponse(ctx, id))
+	case "listAdminAuditLogKeys":
+		return typed(c.ListAdminAuditLogKeysWithResponse(ctx))
 	}
 	return nil, fmt.Errorf("no operation %s", s.Call)
 }

@@ -143,6 +143,8 @@ public final class Scenario {
       case "tailAuditLogs" -> tail(client, given);
       case "createAdminAuditLog" -> plain(admin.createAdminAuditLogWithHttpInfo(JSON.treeToValue(body, NewAdminAuditLog.class)));
       case "listAdminAuditLogs" -> plain(admin.listAdminAuditLogsWithHttpInfo(page, limit, cursor, action, noActions, text(given, "search")));
+      case "getAdminAuditLogProof" -> plain(admin.getAdminAuditLogProofWithHttpInfo(text(given, "id")));
+      case "listAdminAuditLogKeys" -> plain(admin.listAdminAuditLogKeysWithHttpInfo());
       default -> throw new IllegalArgumentException("no operation " + step.get("call"));
     };
   }

@@ -115,6 +115,10 @@ async function call(client: Client, step: Step, given: Values, body: Json, heade
       return client.createAdminAuditLog(body as unknown as NewAdminAuditLog);
     case "listAdminAuditLogs":
       return client.listAdminAuditLogs(query as AdminListQuery);
+    case "getAdminAuditLogProof":
+      return client.getAdminAuditLogProof(String(id));
+    case "listAdminAuditLogKeys":
+      return client.listAdminAuditLogKeys();
   }
   throw new Error(`no operation ${step.call}`);
 }
