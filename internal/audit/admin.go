@@ -106,7 +106,8 @@ func adminValues(named map[string]member, faults *faultList) map[string]string {
 }
 
 func newAdminEntry(values map[string]string, named map[string]member, others []member) Admitted {
-	if values["id"] == "" {
+	newID := values["id"] == ""
+	if newID {
 		values["id"] = uuid.Must(uuid.NewV7()).String()
 	}
 	fields := make([]member, 0, len(adminMembers)+len(others))
@@ -119,7 +120,7 @@ func newAdminEntry(values map[string]string, named map[string]member, others []m
 	}
 	content := appendObject(nil, append(fields, others...))
 	return Admitted{
-		ID: values["id"], Action: values["action"], UserID: values["userId"],
+		ID: values["id"], NewID: newID, Action: values["action"], UserID: values["userId"],
 		Content:    content[:len(content)-1],
 		SearchText: searchText(values["action"], named["details"].raw),
 	}

@@ -39,6 +39,7 @@ type Draft struct {
 // members that the commit decides, and the values that it can be found by.
 type Admitted struct {
 	ID           string
+	NewID        bool // the service chose it just now: nothing is stored under it
 	Action       string
 	ResourceType string
 	ResourceID   string
@@ -107,7 +108,8 @@ const idRule = `takes 1 to 128 characters of A-Z a-z 0-9 . _ ~ and -, and is not
 // is [ErrUnprocessable], or [ErrMalformed] where a state is not JSON at all.
 func Admit(d Draft, at string) (Admitted, error) {
 	var faults faultList
-	if d.ID == "" {
+	newID := d.ID == ""
+	if newID {
 		d.ID = uuid.Must(uuid.NewV7()).String()
 	} else if !ValidID(d.ID) {
 		faults.add(at+"/id", idRule)
@@ -143,7 +145,7 @@ func Admit(d Draft, at string) (Admitted, error) {
 		return Admitted{}, err
 	}
 	return Admitted{
-		ID: d.ID, Action: d.Action, ResourceType: d.ResourceType,
+		ID: d.ID, NewID: newID, Action: d.Action, ResourceType: d.ResourceType,
 		ResourceID: d.ResourceID, UserID: d.UserID, Content: content,
 	}, nil
 }

@@ -36,11 +36,15 @@ const otherMembers = "otherMembers"
 // NewSalts makes the salts of an entry: for each committed member its number in
 // [leafCommitted], counted from 1, and 16 random bytes.
 func NewSalts(organization string, text []byte) []byte {
-	committed := leafMembers(organization, members(text))
+	return newSalts(formOf(organization), members(text))
+}
+
+func newSalts(form *leafForm, found []member) []byte {
+	committed := form.committed(found)
 	salts := make([]byte, len(committed)*(1+saltSize))
 	rand.Read(salts) // never fails (crypto/rand, Go 1.24)
-	for i, m := range committed {
-		salts[i*(1+saltSize)] = saltNumber(m.name)
+	for i, number := range committed {
+		salts[i*(1+saltSize)] = number
 	}
 	return salts
 }
@@ -59,29 +63,23 @@ func Leaf(organization string, createdAt time.Time, text, salts []byte) ([]byte,
 func leafOf(organization string, createdAt time.Time, text, salts []byte) (leaf []byte, salted int, err error) {
 	l := leafMakers.Get().(*leafMaker)
 	defer l.put()
-	if l.found = appendMembers(l.found[:0], text); !isObject(text, l.found) {
-		return nil, 0, errors.New("leaf: the stored text is no compact JSON object")
+	if err := l.read(text); err != nil {
+		return nil, 0, err
 	}
-	form := leafForms[0]
-	if organization == AdminOrganization {
-		form = leafForms[1]
-	}
-	if err := l.place(form, salts); err != nil {
-		return nil, l.salted, err
-	}
-	return l.appendLeaf(make([]byte, 0, 1024), form, organization, createdAt), l.salted, nil
+	leaf, err = l.leaf(organization, createdAt, salts)
+	return leaf, l.salted, err
 }
 
 // leafForm is the order of a leaf's members, which is that of their names (RFC 8785).
 type leafForm struct {
 	names  []string
 	places map[string]leafPlace // of those that a text may have
-	other  int                  // place of otherMembers
+	other  leafPlace            // of otherMembers
 }
 
 type leafPlace struct {
-	at        int // among the names
-	committed bool
+	at   int  // among the names
+	salt byte // the salt's number, 0 of what stands in plain
 }
 
 // leafForms are those of an organization's leaves, and of the admin trail's.
@@ -92,13 +90,38 @@ func newLeafForm(plain, committed []string) leafForm {
 	slices.Sort(form.names)
 	form.names = slices.Compact(form.names)
 	for _, name := range plain {
-		form.places[name] = leafPlace{slices.Index(form.names, name), false}
+		form.places[name] = leafPlace{slices.Index(form.names, name), 0}
 	}
 	for _, name := range committed {
-		form.places[name] = leafPlace{slices.Index(form.names, name), true}
+		form.places[name] = leafPlace{slices.Index(form.names, name), saltNumber(name)}
 	}
-	form.other = slices.Index(form.names, otherMembers)
+	form.other = leafPlace{slices.Index(form.names, otherMembers), saltNumber(otherMembers)}
 	return form
+}
+
+func formOf(organization string) *leafForm {
+	if organization == AdminOrganization {
+		return &leafForms[1]
+	}
+	return &leafForms[0]
+}
+
+// committed are the numbers of the salts that a text with these members needs. Members that
+// the form has no name for share the last.
+func (f *leafForm) committed(found []member) []byte {
+	numbers, others := make([]byte, 0, len(leafCommitted)), false
+	for _, m := range found {
+		switch place, known := f.places[m.name]; {
+		case !known:
+			others = true
+		case place.salt > 0:
+			numbers = append(numbers, place.salt)
+		}
+	}
+	if others {
+		numbers = append(numbers, f.other.salt)
+	}
+	return numbers
 }
 
 // leafMaker is what making a leaf needs room for. A leaf is made for each entry that is
@@ -127,17 +150,34 @@ func (l *leafMaker) put() {
 	}
 }
 
+// read splits a stored text.
+func (l *leafMaker) read(text []byte) error {
+	if l.found = appendMembers(l.found[:0], text); !isObject(text, l.found) {
+		return errors.New("leaf: the stored text is no compact JSON object")
+	}
+	return nil
+}
+
+// leaf is the leaf of the text that was read.
+func (l *leafMaker) leaf(organization string, createdAt time.Time, salts []byte) ([]byte, error) {
+	form := formOf(organization)
+	if err := l.place(form, salts); err != nil {
+		return nil, err
+	}
+	return l.appendLeaf(make([]byte, 0, 1024), form, organization, createdAt), nil
+}
+
 // place brings the members of the text to their places. Plain ones were stored in canonical
 // form. They are taken as they stand, so that no other bytes have the same leaf.
-func (l *leafMaker) place(form leafForm, salts []byte) error {
+func (l *leafMaker) place(form *leafForm, salts []byte) error {
 	l.others = l.others[:0]
 	for _, m := range l.found {
 		place, known := form.places[m.name]
 		switch {
 		case !known:
 			l.others = append(l.others, m)
-		case place.committed:
-			if err := l.commit(place.at, m, salts); err != nil {
+		case place.salt > 0:
+			if err := l.commit(place, m, salts); err != nil {
 				return err
 			}
 		default:
@@ -160,14 +200,14 @@ func (l *leafMaker) set(at int, m member) error {
 	return nil
 }
 
-func (l *leafMaker) commit(at int, m member, salts []byte) error {
-	salt := findSalt(salts, m.name)
+func (l *leafMaker) commit(place leafPlace, m member, salts []byte) error {
+	salt := findSalt(salts, place.salt)
 	if salt == nil {
 		return fmt.Errorf("leaf: no salt for %s", m.name)
 	}
 	l.salted++
 	m.raw = l.commitment(salt, m)
-	return l.set(at, m)
+	return l.set(place.at, m)
 }
 
 // commitment is the HMAC-SHA-256 (RFC 2104) of a member under a salt, which is shorter than
@@ -198,7 +238,7 @@ func appendPadded(dst, pad, salt []byte) []byte {
 	return dst
 }
 
-func (l *leafMaker) appendLeaf(leaf []byte, form leafForm, organization string, createdAt time.Time) []byte {
+func (l *leafMaker) appendLeaf(leaf []byte, form *leafForm, organization string, createdAt time.Time) []byte {
 	leaf = append(leaf, '{')
 	for at, name := range form.names {
 		m := l.places[at]
@@ -229,8 +269,13 @@ type Sealed struct {
 
 // NewSealed seals the stored text of an organization's entry.
 func NewSealed(organization string, text []byte) (Sealed, error) {
-	salts := NewSalts(organization, text)
-	leaf, err := Leaf(organization, time.Time{}, text, salts)
+	l := leafMakers.Get().(*leafMaker)
+	defer l.put()
+	if err := l.read(text); err != nil {
+		return Sealed{}, err
+	}
+	salts := newSalts(formOf(organization), l.found)
+	leaf, err := l.leaf(organization, time.Time{}, salts)
 	if err != nil {
 		return Sealed{}, err
 	}
@@ -263,34 +308,9 @@ func isObject(text []byte, found []member) bool {
 	return whole && string(rest) == "}" && len(found) > 0
 }
 
-// leafMembers are the members of a stored text that a leaf commits to; those that it has no
-// name for are one together, the last.
-func leafMembers(organization string, found []member) (committed []member) {
-	plainNames, committedNames := leafPlain, leafCommitted
-	if organization == AdminOrganization {
-		plainNames, committedNames = leafPlainAdmin, leafCommittedAdmin
-	}
-	committed = make([]member, 0, len(found))
-	var others []member
-	for _, m := range found {
-		switch {
-		case slices.Contains(plainNames, m.name):
-		case slices.Contains(committedNames, m.name):
-			committed = append(committed, m)
-		default:
-			others = append(others, m)
-		}
-	}
-	if others != nil {
-		committed = append(committed, newMember(otherMembers, appendObject(nil, others)))
-	}
-	return committed
-}
-
 func saltNumber(name string) byte { return byte(slices.Index(leafCommitted, name) + 1) }
 
-func findSalt(salts []byte, name string) []byte {
-	number := saltNumber(name)
+func findSalt(salts []byte, number byte) []byte {
 	for ; len(salts) > saltSize; salts = salts[1+saltSize:] {
 		if salts[0] == number {
 			return salts[1 : 1+saltSize]

@@ -10,10 +10,9 @@ import (
 // Committed are the names of the members that the leaf of an organization's stored text
 // commits to, and that need a salt each.
 func Committed(organization string, text []byte) []string {
-	committed := leafMembers(organization, members(text))
-	names := make([]string, len(committed))
-	for i, m := range committed {
-		names[i] = m.name
+	var names []string
+	for _, number := range formOf(organization).committed(members(text)) {
+		names = append(names, saltName(number))
 	}
 	return names
 }

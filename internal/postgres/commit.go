@@ -207,7 +207,10 @@ func extend(ctx context.Context, conn *pgxpool.Conn, grown []*growth) (err error
 	for i, g := range grown {
 		lock.in(ctx, g.organization)
 		head := one(&lock, queries.HeadLock(ctx, &lock, []string{g.organization}).QueryRow)
-		known := many(&lock, queries.EntryKnown(ctx, &lock, []db.EntryKnownParams{{Organization: g.organization, Ids: g.ids()}}).Query)
+		known := new([]db.EntryKnownRow)
+		if ids := g.uncertain(); len(ids) > 0 {
+			known = many(&lock, queries.EntryKnown(ctx, &lock, []db.EntryKnownParams{{Organization: g.organization, Ids: ids}}).Query)
+		}
 		locked[i] = func() (db.HeadLockRow, []db.EntryKnownRow) { return *head, *known }
 	}
 	if err := lock.run(ctx, conn); err != nil {

@@ -24,11 +24,16 @@ type growth struct {
 	stored map[merkle.TileID]*[][]byte // what the finished tiles hold from before
 }
 
-func (g *growth) ids() []string {
+// uncertain are the ids that may be stored: what clients chose, and what an earlier attempt
+// placed. New ones aren't looked for; of two that were the same, against all odds, the primary
+// key would refuse the second.
+func (g *growth) uncertain() []string {
 	var ids []string
 	for _, r := range g.requests {
 		for _, e := range r.submission.Entries {
-			ids = append(ids, e.ID)
+			if _, placed := r.placed[e.ID]; placed || !e.NewID {
+				ids = append(ids, e.ID)
+			}
 		}
 	}
 	return ids
