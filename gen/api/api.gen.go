@@ -983,19 +983,19 @@ type VersionNotSupported = Problem
 // ListAdminAuditLogsParams defines parameters for ListAdminAuditLogs.
 type ListAdminAuditLogsParams struct {
 	// Page Which page, counted from 1. 0, like leaving it out, means the first. Can't stand beside `cursor`.
-	Page *PageNumber `form:"page,omitempty" json:"page,omitempty"`
+	Page PageNumber `form:"page,omitempty" json:"page,omitempty"`
 
 	// Limit How many entries a page has, up to 100. 0, like leaving it out, means 20.
 	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
-	Cursor *CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// Search Only entries that contain this text, in any letter case, in their `action` or anywhere in their `details`: in a key, a string or a number.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
@@ -1004,82 +1004,82 @@ type ListAdminAuditLogsParams struct {
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // CreateAPIKeyParams defines parameters for CreateAPIKey.
 type CreateAPIKeyParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // RevokeAPIKeyParams defines parameters for RevokeAPIKey.
 type RevokeAPIKeyParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // ListAuditLogsParams defines parameters for ListAuditLogs.
 type ListAuditLogsParams struct {
 	// Page Which page, counted from 1. 0, like leaving it out, means the first. Can't stand beside `cursor`.
-	Page *PageNumber `form:"page,omitempty" json:"page,omitempty"`
+	Page PageNumber `form:"page,omitempty" json:"page,omitempty"`
 
 	// PerPage How many entries a page has, up to 1,000. 0, like leaving it out, means 20.
-	PerPage *PageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
+	PerPage PageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
 
 	// Cursor Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
-	Cursor *CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// ResourceType Only entries about resources of this type.
-	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceType ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
 
 	// ResourceID Only entries about resources with this id.
-	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	ResourceID ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// UserID Only entries of the user with this id.
-	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+	UserID UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
 	// ExcludeResourceType No entries about resources of this type, or of any of several.
-	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+	ExcludeResourceType ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
 
 	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
-	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+	ExcludeResourceID ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
-	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+	ExcludeUserID UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
-	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+	StartDate StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+	EndDate EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // CreateAuditLogParams defines parameters for CreateAuditLog.
 type CreateAuditLogParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // CreateAuditLogBatchParams defines parameters for CreateAuditLogBatch.
 type CreateAuditLogBatchParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // GetAuditLogCheckpointParams defines parameters for GetAuditLogCheckpoint.
 type GetAuditLogCheckpointParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // GetAuditLogConsistencyParams defines parameters for GetAuditLogConsistency.
@@ -1091,19 +1091,19 @@ type GetAuditLogConsistencyParams struct {
 	To *int64 `form:"to,omitempty" json:"to,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // GetAuditLogParams defines parameters for GetAuditLog.
 type GetAuditLogParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // GetAuditLogProofParams defines parameters for GetAuditLogProof.
 type GetAuditLogProofParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // ExportAuditLogsParams defines parameters for ExportAuditLogs.
@@ -1115,85 +1115,85 @@ type ExportAuditLogsParams struct {
 	WithProof *bool `form:"with_proof,omitempty" json:"with_proof,omitempty"`
 
 	// Cursor Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
-	Cursor *CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// ResourceType Only entries about resources of this type.
-	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceType ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
 
 	// ResourceID Only entries about resources with this id.
-	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	ResourceID ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// UserID Only entries of the user with this id.
-	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+	UserID UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
 	// ExcludeResourceType No entries about resources of this type, or of any of several.
-	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+	ExcludeResourceType ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
 
 	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
-	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+	ExcludeResourceID ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
-	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+	ExcludeUserID UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
-	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+	StartDate StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+	EndDate EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// Page Has no effect here. It is accepted so that a front end can pass the filter object of its list along unchanged.
-	Page *IgnoredPageNumber `form:"page,omitempty" json:"page,omitempty"`
+	Page IgnoredPageNumber `form:"page,omitempty" json:"page,omitempty"`
 
 	// PerPage Has no effect here. It is accepted for the same reason as `page`.
-	PerPage *IgnoredPageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
+	PerPage IgnoredPageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // ListAuditLogFacetsParams defines parameters for ListAuditLogFacets.
 type ListAuditLogFacetsParams struct {
 	// Field The member whose values are meant, by the name of the filter for it. Without it, `action`.
-	Field *EntryField `form:"field,omitempty" json:"field,omitempty"`
+	Field EntryField `form:"field,omitempty" json:"field,omitempty"`
 
 	// ResourceType Only entries about resources of this type.
-	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceType ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
 
 	// ResourceID Only entries about resources with this id.
-	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	ResourceID ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// UserID Only entries of the user with this id.
-	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+	UserID UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
 	// ExcludeResourceType No entries about resources of this type, or of any of several.
-	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+	ExcludeResourceType ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
 
 	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
-	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+	ExcludeResourceID ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
-	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+	ExcludeUserID UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
-	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+	StartDate StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+	EndDate EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // GetAuditLogHistogramParams defines parameters for GetAuditLogHistogram.
@@ -1202,88 +1202,88 @@ type GetAuditLogHistogramParams struct {
 	Buckets *int32 `form:"buckets,omitempty" json:"buckets,omitempty"`
 
 	// ResourceType Only entries about resources of this type.
-	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceType ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
 
 	// ResourceID Only entries about resources with this id.
-	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	ResourceID ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// UserID Only entries of the user with this id.
-	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+	UserID UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
 	// ExcludeResourceType No entries about resources of this type, or of any of several.
-	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+	ExcludeResourceType ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
 
 	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
-	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+	ExcludeResourceID ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
-	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+	ExcludeUserID UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
-	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+	StartDate StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+	EndDate EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // ListAuditLogKeysParams defines parameters for ListAuditLogKeys.
 type ListAuditLogKeysParams struct {
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // ListResourceAuditLogsParams defines parameters for ListResourceAuditLogs.
 type ListResourceAuditLogsParams struct {
 	// Page Which page, counted from 1. 0, like leaving it out, means the first. Can't stand beside `cursor`.
-	Page *PageNumber `form:"page,omitempty" json:"page,omitempty"`
+	Page PageNumber `form:"page,omitempty" json:"page,omitempty"`
 
 	// PerPage How many entries a page has, up to 1,000. 0, like leaving it out, means 20.
-	PerPage *PageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
+	PerPage PageSize `form:"per_page,omitempty" json:"per_page,omitempty"`
 
 	// Cursor Goes on where an earlier answer ended: its `nextCursor`, unchanged, beside the filters of that request or none. A cursor is opaque, holds for one organization and one set of filters, and permits nothing that the token doesn't.
-	Cursor *CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor CursorToken `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// ResourceType Only entries about resources of this type.
-	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceType ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
 
 	// ResourceID Only entries about resources with this id.
-	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	ResourceID ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// UserID Only entries of the user with this id.
-	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+	UserID UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
 	// ExcludeResourceType No entries about resources of this type, or of any of several.
-	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+	ExcludeResourceType ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
 
 	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
-	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+	ExcludeResourceID ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
-	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+	ExcludeUserID UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// StartDate Only entries whose `createdAt` is this moment or later: an RFC 3339 date and time with any offset and up to nine fraction digits, of which those after the sixth round up. A `+` that wasn't percent-encoded is understood.
-	StartDate *StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
+	StartDate StartDate `form:"start_date,omitempty" json:"start_date,omitempty"`
 
 	// EndDate Only entries whose `createdAt` is this moment or earlier, written like `start_date`; fraction digits after the sixth round down. A start behind the end is a 400.
-	EndDate *EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
+	EndDate EndDate `form:"end_date,omitempty" json:"end_date,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // TailAuditLogsParams defines parameters for TailAuditLogs.
@@ -1295,31 +1295,31 @@ type TailAuditLogsParams struct {
 	Wait *int32 `form:"wait,omitempty" json:"wait,omitempty"`
 
 	// ResourceType Only entries about resources of this type.
-	ResourceType *ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
+	ResourceType ResourceTypeFilter `form:"resource_type,omitempty" json:"resource_type,omitempty"`
 
 	// ResourceID Only entries about resources with this id.
-	ResourceID *ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	ResourceID ResourceIDFilter `form:"resource_id,omitempty" json:"resource_id,omitempty"`
 
 	// Action Only entries with this action.
-	Action *ActionFilter `form:"action,omitempty" json:"action,omitempty"`
+	Action ActionFilter `form:"action,omitempty" json:"action,omitempty"`
 
 	// UserID Only entries of the user with this id.
-	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+	UserID UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
 
 	// ExcludeResourceType No entries about resources of this type, or of any of several.
-	ExcludeResourceType *ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
+	ExcludeResourceType ResourceTypeExclusion `form:"exclude_resource_type,omitempty" json:"exclude_resource_type,omitempty"`
 
 	// ExcludeResourceID No entries about resources with this id, or any of several. Those without an id stay.
-	ExcludeResourceID *ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
+	ExcludeResourceID ResourceIDExclusion `form:"exclude_resource_id,omitempty" json:"exclude_resource_id,omitempty"`
 
 	// ExcludeAction No entries with this action, or any of several.
-	ExcludeAction *ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
+	ExcludeAction ActionExclusion `form:"exclude_action,omitempty" json:"exclude_action,omitempty"`
 
 	// ExcludeUserID No entries of the user with this id, or of any of several. Those without a user stay.
-	ExcludeUserID *UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
+	ExcludeUserID UserIDExclusion `form:"exclude_user_id,omitempty" json:"exclude_user_id,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 
 	// LastEventID The `id` of the last event that arrived. The stream goes on behind it, whatever `position` says.
 	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
@@ -1328,13 +1328,13 @@ type TailAuditLogsParams struct {
 // ListAuditLogValuesParams defines parameters for ListAuditLogValues.
 type ListAuditLogValuesParams struct {
 	// Field The member whose values are meant, by the name of the filter for it. Without it, `action`.
-	Field *EntryField `form:"field,omitempty" json:"field,omitempty"`
+	Field EntryField `form:"field,omitempty" json:"field,omitempty"`
 
 	// Prefix What the values begin with. Without it, the first values of all.
 	Prefix *string `form:"prefix,omitempty" json:"prefix,omitempty"`
 
 	// XOrgSlug The organization that the call is for. It must be the token's organization, or one of them if the token names several, in which case the header is required. Any other value, or none where one is required, is a 403.
-	XOrgSlug *OrgSlug `json:"X-Org-Slug,omitempty"`
+	XOrgSlug OrgSlug `json:"X-Org-Slug,omitempty"`
 }
 
 // CreateAdminAuditLogJSONRequestBody defines body for CreateAdminAuditLog for application/json ContentType.
@@ -1750,7 +1750,7 @@ func (w *ServerInterfaceWrapper) ListAPIKeys(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1779,7 +1779,7 @@ func (w *ServerInterfaceWrapper) CreateAPIKey(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1815,7 +1815,7 @@ func (w *ServerInterfaceWrapper) RevokeAPIKey(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1934,7 +1934,7 @@ func (w *ServerInterfaceWrapper) ListAuditLogs(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1963,7 +1963,7 @@ func (w *ServerInterfaceWrapper) CreateAuditLog(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -1992,7 +1992,7 @@ func (w *ServerInterfaceWrapper) CreateAuditLogBatch(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2021,7 +2021,7 @@ func (w *ServerInterfaceWrapper) GetAuditLogCheckpoint(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2063,7 +2063,7 @@ func (w *ServerInterfaceWrapper) GetAuditLogConsistency(ctx echo.Context) error 
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2099,7 +2099,7 @@ func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2135,7 +2135,7 @@ func (w *ServerInterfaceWrapper) GetAuditLogProof(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2268,7 +2268,7 @@ func (w *ServerInterfaceWrapper) ExportAuditLogs(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2373,7 +2373,7 @@ func (w *ServerInterfaceWrapper) ListAuditLogFacets(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2478,7 +2478,7 @@ func (w *ServerInterfaceWrapper) GetAuditLogHistogram(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2507,7 +2507,7 @@ func (w *ServerInterfaceWrapper) ListAuditLogKeys(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2641,7 +2641,7 @@ func (w *ServerInterfaceWrapper) ListResourceAuditLogs(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2739,7 +2739,7 @@ func (w *ServerInterfaceWrapper) TailAuditLogs(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 	// ------------- Optional header parameter "Last-Event-ID" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
@@ -2796,7 +2796,7 @@ func (w *ServerInterfaceWrapper) ListAuditLogValues(ctx echo.Context) error {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter X-Org-Slug: %s", err))
 		}
 
-		params.XOrgSlug = &XOrgSlug
+		params.XOrgSlug = XOrgSlug
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -2851,20 +2851,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
-	router.GET(options.BaseURL+"/audit-logs", wrapper.ListAuditLogs, options.OperationMiddlewares["listAuditLogs"]...)
-	router.POST(options.BaseURL+"/audit-logs", wrapper.CreateAuditLog, options.OperationMiddlewares["createAuditLog"]...)
-	router.POST(options.BaseURL+"/audit-logs/batch", wrapper.CreateAuditLogBatch, options.OperationMiddlewares["createAuditLogBatch"]...)
-	router.GET(options.BaseURL+"/audit-logs/export", wrapper.ExportAuditLogs, options.OperationMiddlewares["exportAuditLogs"]...)
-	router.GET(options.BaseURL+"/audit-logs/histogram", wrapper.GetAuditLogHistogram, options.OperationMiddlewares["getAuditLogHistogram"]...)
-	router.GET(options.BaseURL+"/audit-logs/facets", wrapper.ListAuditLogFacets, options.OperationMiddlewares["listAuditLogFacets"]...)
-	router.GET(options.BaseURL+"/audit-logs/values", wrapper.ListAuditLogValues, options.OperationMiddlewares["listAuditLogValues"]...)
-	router.GET(options.BaseURL+"/audit-logs/tail", wrapper.TailAuditLogs, options.OperationMiddlewares["tailAuditLogs"]...)
-	router.GET(options.BaseURL+"/audit-logs/entries/:id", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
-	router.GET(options.BaseURL+"/audit-logs/entries/:id/proof", wrapper.GetAuditLogProof, options.OperationMiddlewares["getAuditLogProof"]...)
-	router.GET(options.BaseURL+"/audit-logs/checkpoint", wrapper.GetAuditLogCheckpoint, options.OperationMiddlewares["getAuditLogCheckpoint"]...)
-	router.GET(options.BaseURL+"/audit-logs/consistency", wrapper.GetAuditLogConsistency, options.OperationMiddlewares["getAuditLogConsistency"]...)
-	router.GET(options.BaseURL+"/audit-logs/keys", wrapper.ListAuditLogKeys, options.OperationMiddlewares["listAuditLogKeys"]...)
-	router.GET(options.BaseURL+"/audit-logs/resource/:type/:id", wrapper.ListResourceAuditLogs, options.OperationMiddlewares["listResourceAuditLogs"]...)
 	router.GET(options.BaseURL+"/admin/audit-logs", wrapper.ListAdminAuditLogs, options.OperationMiddlewares["listAdminAuditLogs"]...)
 	router.POST(options.BaseURL+"/admin/audit-logs", wrapper.CreateAdminAuditLog, options.OperationMiddlewares["createAdminAuditLog"]...)
 	router.GET(options.BaseURL+"/admin/audit-logs/entries/:id/proof", wrapper.GetAdminAuditLogProof, options.OperationMiddlewares["getAdminAuditLogProof"]...)
@@ -2872,6 +2858,20 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api-keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listApiKeys"]...)
 	router.POST(options.BaseURL+"/api-keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createApiKey"]...)
 	router.DELETE(options.BaseURL+"/api-keys/:id", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeApiKey"]...)
+	router.GET(options.BaseURL+"/audit-logs", wrapper.ListAuditLogs, options.OperationMiddlewares["listAuditLogs"]...)
+	router.POST(options.BaseURL+"/audit-logs", wrapper.CreateAuditLog, options.OperationMiddlewares["createAuditLog"]...)
+	router.POST(options.BaseURL+"/audit-logs/batch", wrapper.CreateAuditLogBatch, options.OperationMiddlewares["createAuditLogBatch"]...)
+	router.GET(options.BaseURL+"/audit-logs/checkpoint", wrapper.GetAuditLogCheckpoint, options.OperationMiddlewares["getAuditLogCheckpoint"]...)
+	router.GET(options.BaseURL+"/audit-logs/consistency", wrapper.GetAuditLogConsistency, options.OperationMiddlewares["getAuditLogConsistency"]...)
+	router.GET(options.BaseURL+"/audit-logs/entries/:id", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
+	router.GET(options.BaseURL+"/audit-logs/entries/:id/proof", wrapper.GetAuditLogProof, options.OperationMiddlewares["getAuditLogProof"]...)
+	router.GET(options.BaseURL+"/audit-logs/export", wrapper.ExportAuditLogs, options.OperationMiddlewares["exportAuditLogs"]...)
+	router.GET(options.BaseURL+"/audit-logs/facets", wrapper.ListAuditLogFacets, options.OperationMiddlewares["listAuditLogFacets"]...)
+	router.GET(options.BaseURL+"/audit-logs/histogram", wrapper.GetAuditLogHistogram, options.OperationMiddlewares["getAuditLogHistogram"]...)
+	router.GET(options.BaseURL+"/audit-logs/keys", wrapper.ListAuditLogKeys, options.OperationMiddlewares["listAuditLogKeys"]...)
+	router.GET(options.BaseURL+"/audit-logs/resource/:type/:id", wrapper.ListResourceAuditLogs, options.OperationMiddlewares["listResourceAuditLogs"]...)
+	router.GET(options.BaseURL+"/audit-logs/tail", wrapper.TailAuditLogs, options.OperationMiddlewares["tailAuditLogs"]...)
+	router.GET(options.BaseURL+"/audit-logs/values", wrapper.ListAuditLogValues, options.OperationMiddlewares["listAuditLogValues"]...)
 
 }
 

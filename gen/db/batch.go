@@ -18,7 +18,7 @@ var (
 	ErrBatchAlreadyClosed = errors.New("batch already closed")
 )
 
-const actionAmong = `-- name: ActionAmong :batchmany
+const ActionAmong = `-- name: ActionAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = $2 AND e.action = $3::text AND e.position = p.position LIMIT 1
@@ -46,7 +46,7 @@ func (q *Queries) ActionAmong(ctx context.Context, db DBTX, arg []ActionAmongPar
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(actionAmong, vals...)
+		batch.Queue(ActionAmong, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionAmongBatchResults{br, len(arg), false}
@@ -88,7 +88,7 @@ func (b *ActionAmongBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const actionCount = `-- name: ActionCount :batchone
+const ActionCount = `-- name: ActionCount :batchone
 SELECT count(*) FROM entries
 WHERE organization = $1 AND action = $2::text AND position >= $3 AND position < $4
 `
@@ -116,7 +116,7 @@ func (q *Queries) ActionCount(ctx context.Context, db DBTX, arg []ActionCountPar
 			a.Low,
 			a.High,
 		}
-		batch.Queue(actionCount, vals...)
+		batch.Queue(ActionCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionCountBatchResults{br, len(arg), false}
@@ -145,7 +145,7 @@ func (b *ActionCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const actionFacets = `-- name: ActionFacets :batchmany
+const ActionFacets = `-- name: ActionFacets :batchmany
 
 SELECT e.action::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM unnest($1::bigint[]) AS p (position)
@@ -189,7 +189,7 @@ func (q *Queries) ActionFacets(ctx context.Context, db DBTX, arg []ActionFacetsP
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(actionFacets, vals...)
+		batch.Queue(ActionFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionFacetsBatchResults{br, len(arg), false}
@@ -231,7 +231,7 @@ func (b *ActionFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const actionPositions = `-- name: ActionPositions :batchmany
+const ActionPositions = `-- name: ActionPositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND action = $2::text AND position >= $3 AND position < $4
 ORDER BY position DESC OFFSET $5::bigint LIMIT $6::bigint
@@ -264,7 +264,7 @@ func (q *Queries) ActionPositions(ctx context.Context, db DBTX, arg []ActionPosi
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(actionPositions, vals...)
+		batch.Queue(ActionPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionPositionsBatchResults{br, len(arg), false}
@@ -306,7 +306,7 @@ func (b *ActionPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const actionRunFacets = `-- name: ActionRunFacets :batchmany
+const ActionRunFacets = `-- name: ActionRunFacets :batchmany
 SELECT e.action::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM (
   SELECT n.action FROM entries n WHERE n.organization = $1 AND n.position < $2::bigint AND n.entry <> ''
@@ -344,7 +344,7 @@ func (q *Queries) ActionRunFacets(ctx context.Context, db DBTX, arg []ActionRunF
 			a.Entries,
 			a.Max,
 		}
-		batch.Queue(actionRunFacets, vals...)
+		batch.Queue(ActionRunFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionRunFacetsBatchResults{br, len(arg), false}
@@ -386,7 +386,7 @@ func (b *ActionRunFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const actionTotal = `-- name: ActionTotal :batchmany
+const ActionTotal = `-- name: ActionTotal :batchmany
 
 SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
@@ -438,7 +438,7 @@ func (q *Queries) ActionTotal(ctx context.Context, db DBTX, arg []ActionTotalPar
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(actionTotal, vals...)
+		batch.Queue(ActionTotal, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionTotalBatchResults{br, len(arg), false}
@@ -486,7 +486,7 @@ func (b *ActionTotalBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const actionValues = `-- name: ActionValues :batchmany
+const ActionValues = `-- name: ActionValues :batchmany
 WITH RECURSIVE found AS (
   (SELECT e.action AS value FROM entries e
    WHERE e.organization = $2 AND e.action >= $3::text ORDER BY e.action LIMIT 1)
@@ -521,7 +521,7 @@ func (q *Queries) ActionValues(ctx context.Context, db DBTX, arg []ActionValuesP
 			a.First,
 			a.Prefix,
 		}
-		batch.Queue(actionValues, vals...)
+		batch.Queue(ActionValues, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ActionValuesBatchResults{br, len(arg), false}
@@ -563,7 +563,7 @@ func (b *ActionValuesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const checkpointInsert = `-- name: CheckpointInsert :batchexec
+const CheckpointInsert = `-- name: CheckpointInsert :batchexec
 INSERT INTO checkpoints (organization, number, size, root, note, signed_at)
 VALUES ($1, $2, $3, $4, $5, $6)
 `
@@ -594,7 +594,7 @@ func (q *Queries) CheckpointInsert(ctx context.Context, db DBTX, arg []Checkpoin
 			a.Note,
 			a.SignedAt,
 		}
-		batch.Queue(checkpointInsert, vals...)
+		batch.Queue(CheckpointInsert, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &CheckpointInsertBatchResults{br, len(arg), false}
@@ -621,7 +621,7 @@ func (b *CheckpointInsertBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const checkpointNewest = `-- name: CheckpointNewest :batchmany
+const CheckpointNewest = `-- name: CheckpointNewest :batchmany
 SELECT number, size, root, note, signed_at FROM checkpoints
 WHERE organization = $1 ORDER BY number DESC LIMIT 1
 `
@@ -647,7 +647,7 @@ func (q *Queries) CheckpointNewest(ctx context.Context, db DBTX, organization []
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(checkpointNewest, vals...)
+		batch.Queue(CheckpointNewest, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &CheckpointNewestBatchResults{br, len(organization), false}
@@ -695,7 +695,7 @@ func (b *CheckpointNewestBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const checkpointWhole = `-- name: CheckpointWhole :batchmany
+const CheckpointWhole = `-- name: CheckpointWhole :batchmany
 SELECT number, size, root, note, signed_at FROM checkpoints
 WHERE organization = $1 AND number >= $2 ORDER BY number LIMIT $3
 `
@@ -729,7 +729,7 @@ func (q *Queries) CheckpointWhole(ctx context.Context, db DBTX, arg []Checkpoint
 			a.FromNumber,
 			a.Max,
 		}
-		batch.Queue(checkpointWhole, vals...)
+		batch.Queue(CheckpointWhole, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &CheckpointWholeBatchResults{br, len(arg), false}
@@ -777,7 +777,7 @@ func (b *CheckpointWholeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryByID = `-- name: EntryByID :batchmany
+const EntryByID = `-- name: EntryByID :batchmany
 SELECT e.position, e.created_at, e.entry
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
 WHERE i.organization = $1 AND i.id = $2
@@ -808,7 +808,7 @@ func (q *Queries) EntryByID(ctx context.Context, db DBTX, arg []EntryByIDParams)
 			a.Organization,
 			a.ID,
 		}
-		batch.Queue(entryByID, vals...)
+		batch.Queue(EntryByID, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryByIDBatchResults{br, len(arg), false}
@@ -850,7 +850,7 @@ func (b *EntryByIDBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryCount = `-- name: EntryCount :batchone
+const EntryCount = `-- name: EntryCount :batchone
 SELECT count(*) FROM entries WHERE organization = $1 AND position >= $2 AND position < $3
 `
 
@@ -875,7 +875,7 @@ func (q *Queries) EntryCount(ctx context.Context, db DBTX, arg []EntryCountParam
 			a.Low,
 			a.High,
 		}
-		batch.Queue(entryCount, vals...)
+		batch.Queue(EntryCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryCountBatchResults{br, len(arg), false}
@@ -904,7 +904,7 @@ func (b *EntryCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryKnown = `-- name: EntryKnown :batchmany
+const EntryKnown = `-- name: EntryKnown :batchmany
 SELECT i.id, e.position, e.created_at, e.entry, e.leaf_hash
 FROM unnest($1::text[]) AS sent (id)
 CROSS JOIN LATERAL (
@@ -944,7 +944,7 @@ func (q *Queries) EntryKnown(ctx context.Context, db DBTX, arg []EntryKnownParam
 			a.Ids,
 			a.Organization,
 		}
-		batch.Queue(entryKnown, vals...)
+		batch.Queue(EntryKnown, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryKnownBatchResults{br, len(arg), false}
@@ -992,7 +992,7 @@ func (b *EntryKnownBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryLast = `-- name: EntryLast :batchmany
+const EntryLast = `-- name: EntryLast :batchmany
 SELECT position FROM entries WHERE organization = $1 ORDER BY position DESC LIMIT 1
 `
 
@@ -1009,7 +1009,7 @@ func (q *Queries) EntryLast(ctx context.Context, db DBTX, organization []string)
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(entryLast, vals...)
+		batch.Queue(EntryLast, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryLastBatchResults{br, len(organization), false}
@@ -1051,7 +1051,7 @@ func (b *EntryLastBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryMany = `-- name: EntryMany :batchmany
+const EntryMany = `-- name: EntryMany :batchmany
 SELECT position, created_at, entry FROM entries
 WHERE organization = $1 AND position = ANY ($2::bigint[]) ORDER BY position DESC
 `
@@ -1081,7 +1081,7 @@ func (q *Queries) EntryMany(ctx context.Context, db DBTX, arg []EntryManyParams)
 			a.Organization,
 			a.Positions,
 		}
-		batch.Queue(entryMany, vals...)
+		batch.Queue(EntryMany, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryManyBatchResults{br, len(arg), false}
@@ -1123,7 +1123,7 @@ func (b *EntryManyBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryNewest = `-- name: EntryNewest :batchmany
+const EntryNewest = `-- name: EntryNewest :batchmany
 SELECT e.position, e.created_at, e.entry, h.size
 FROM (SELECT t.organization, t.size, t.size - $1::bigint AS high FROM heads t WHERE t.organization = $2) AS h
 LEFT JOIN LATERAL (
@@ -1163,7 +1163,7 @@ func (q *Queries) EntryNewest(ctx context.Context, db DBTX, arg []EntryNewestPar
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(entryNewest, vals...)
+		batch.Queue(EntryNewest, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryNewestBatchResults{br, len(arg), false}
@@ -1210,7 +1210,7 @@ func (b *EntryNewestBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryPositions = `-- name: EntryPositions :batchmany
+const EntryPositions = `-- name: EntryPositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position LIMIT $4
 `
@@ -1238,7 +1238,7 @@ func (q *Queries) EntryPositions(ctx context.Context, db DBTX, arg []EntryPositi
 			a.High,
 			a.Max,
 		}
-		batch.Queue(entryPositions, vals...)
+		batch.Queue(EntryPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryPositionsBatchResults{br, len(arg), false}
@@ -1280,7 +1280,7 @@ func (b *EntryPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryRange = `-- name: EntryRange :batchmany
+const EntryRange = `-- name: EntryRange :batchmany
 SELECT position, created_at, entry FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position DESC
 `
@@ -1312,7 +1312,7 @@ func (q *Queries) EntryRange(ctx context.Context, db DBTX, arg []EntryRangeParam
 			a.Low,
 			a.High,
 		}
-		batch.Queue(entryRange, vals...)
+		batch.Queue(EntryRange, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryRangeBatchResults{br, len(arg), false}
@@ -1354,7 +1354,7 @@ func (b *EntryRangeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entrySalts = `-- name: EntrySalts :batchmany
+const EntrySalts = `-- name: EntrySalts :batchmany
 SELECT position, created_at, entry, salts FROM entries
 WHERE organization = $1 AND position = ANY ($2::bigint[]) ORDER BY position DESC
 `
@@ -1385,7 +1385,7 @@ func (q *Queries) EntrySalts(ctx context.Context, db DBTX, arg []EntrySaltsParam
 			a.Organization,
 			a.Positions,
 		}
-		batch.Queue(entrySalts, vals...)
+		batch.Queue(EntrySalts, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntrySaltsBatchResults{br, len(arg), false}
@@ -1432,7 +1432,7 @@ func (b *EntrySaltsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryToProve = `-- name: EntryToProve :batchmany
+const EntryToProve = `-- name: EntryToProve :batchmany
 SELECT e.position, e.created_at, e.entry, e.salts, t.hashes, coalesce(c.size, 0)::bigint AS size, coalesce(c.note, '')::text AS note
 FROM entry_ids i JOIN entries e ON e.organization = i.organization AND e.position = i.position
 LEFT JOIN LATERAL (
@@ -1475,7 +1475,7 @@ func (q *Queries) EntryToProve(ctx context.Context, db DBTX, arg []EntryToProveP
 			a.Organization,
 			a.ID,
 		}
-		batch.Queue(entryToProve, vals...)
+		batch.Queue(EntryToProve, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryToProveBatchResults{br, len(arg), false}
@@ -1525,7 +1525,7 @@ func (b *EntryToProveBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryValues = `-- name: EntryValues :batchmany
+const EntryValues = `-- name: EntryValues :batchmany
 SELECT position, action, resource_type, resource_id, user_id FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
 `
@@ -1559,7 +1559,7 @@ func (q *Queries) EntryValues(ctx context.Context, db DBTX, arg []EntryValuesPar
 			a.Low,
 			a.High,
 		}
-		batch.Queue(entryValues, vals...)
+		batch.Queue(EntryValues, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryValuesBatchResults{br, len(arg), false}
@@ -1607,7 +1607,7 @@ func (b *EntryValuesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const entryWhole = `-- name: EntryWhole :batchmany
+const EntryWhole = `-- name: EntryWhole :batchmany
 SELECT position, created_at, action, resource_type, resource_id, user_id, entry, salts, leaf_hash FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
 `
@@ -1645,7 +1645,7 @@ func (q *Queries) EntryWhole(ctx context.Context, db DBTX, arg []EntryWholeParam
 			a.Low,
 			a.High,
 		}
-		batch.Queue(entryWhole, vals...)
+		batch.Queue(EntryWhole, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &EntryWholeBatchResults{br, len(arg), false}
@@ -1697,7 +1697,7 @@ func (b *EntryWholeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const headEnsure = `-- name: HeadEnsure :batchexec
+const HeadEnsure = `-- name: HeadEnsure :batchexec
 INSERT INTO heads (organization) VALUES ($1) ON CONFLICT DO NOTHING
 `
 
@@ -1714,7 +1714,7 @@ func (q *Queries) HeadEnsure(ctx context.Context, db DBTX, organization []string
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(headEnsure, vals...)
+		batch.Queue(HeadEnsure, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &HeadEnsureBatchResults{br, len(organization), false}
@@ -1741,7 +1741,7 @@ func (b *HeadEnsureBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const headGet = `-- name: HeadGet :batchmany
+const HeadGet = `-- name: HeadGet :batchmany
 SELECT size FROM heads WHERE organization = $1
 `
 
@@ -1758,7 +1758,7 @@ func (q *Queries) HeadGet(ctx context.Context, db DBTX, organization []string) *
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(headGet, vals...)
+		batch.Queue(HeadGet, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &HeadGetBatchResults{br, len(organization), false}
@@ -1800,7 +1800,7 @@ func (b *HeadGetBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const headLock = `-- name: HeadLock :batchone
+const HeadLock = `-- name: HeadLock :batchone
 WITH locked AS MATERIALIZED (
   SELECT size, last_created_at, frontier FROM heads WHERE organization = $1 FOR UPDATE
 )
@@ -1828,7 +1828,7 @@ func (q *Queries) HeadLock(ctx context.Context, db DBTX, organization []string) 
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(headLock, vals...)
+		batch.Queue(HeadLock, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &HeadLockBatchResults{br, len(organization), false}
@@ -1862,7 +1862,7 @@ func (b *HeadLockBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const headState = `-- name: HeadState :batchmany
+const HeadState = `-- name: HeadState :batchmany
 SELECT size, root, clock_timestamp()::timestamptz AS now FROM heads WHERE organization = $1
 `
 
@@ -1885,7 +1885,7 @@ func (q *Queries) HeadState(ctx context.Context, db DBTX, organization []string)
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(headState, vals...)
+		batch.Queue(HeadState, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &HeadStateBatchResults{br, len(organization), false}
@@ -1927,7 +1927,7 @@ func (b *HeadStateBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const headWhole = `-- name: HeadWhole :batchmany
+const HeadWhole = `-- name: HeadWhole :batchmany
 
 SELECT size, last_created_at, frontier, root FROM heads WHERE organization = $1
 `
@@ -1953,7 +1953,7 @@ func (q *Queries) HeadWhole(ctx context.Context, db DBTX, organization []string)
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(headWhole, vals...)
+		batch.Queue(HeadWhole, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &HeadWholeBatchResults{br, len(organization), false}
@@ -2000,7 +2000,7 @@ func (b *HeadWholeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const iDCount = `-- name: IDCount :batchone
+const IDCount = `-- name: IDCount :batchone
 SELECT count(*) FROM entry_ids WHERE organization = $1
 `
 
@@ -2017,7 +2017,7 @@ func (q *Queries) IDCount(ctx context.Context, db DBTX, organization []string) *
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(iDCount, vals...)
+		batch.Queue(IDCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &IDCountBatchResults{br, len(organization), false}
@@ -2046,7 +2046,7 @@ func (b *IDCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const iDPositions = `-- name: IDPositions :batchmany
+const IDPositions = `-- name: IDPositions :batchmany
 SELECT sent.n::bigint AS n, i.position FROM unnest($1::text[]) WITH ORDINALITY AS sent (id, n)
 CROSS JOIN LATERAL (
   SELECT k.position FROM entry_ids k WHERE k.organization = $2 AND k.id = sent.id LIMIT 1
@@ -2077,7 +2077,7 @@ func (q *Queries) IDPositions(ctx context.Context, db DBTX, arg []IDPositionsPar
 			a.Ids,
 			a.Organization,
 		}
-		batch.Queue(iDPositions, vals...)
+		batch.Queue(IDPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &IDPositionsBatchResults{br, len(arg), false}
@@ -2119,7 +2119,7 @@ func (b *IDPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const iDStray = `-- name: IDStray :batchmany
+const IDStray = `-- name: IDStray :batchmany
 SELECT i.id, i.position FROM entry_ids i
 WHERE i.organization = $1 AND NOT EXISTS (
   SELECT FROM entries e
@@ -2151,7 +2151,7 @@ func (q *Queries) IDStray(ctx context.Context, db DBTX, arg []IDStrayParams) *ID
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(iDStray, vals...)
+		batch.Queue(IDStray, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &IDStrayBatchResults{br, len(arg), false}
@@ -2193,7 +2193,7 @@ func (b *IDStrayBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const idleTimeoutSet = `-- name: IdleTimeoutSet :batchexec
+const IdleTimeoutSet = `-- name: IdleTimeoutSet :batchexec
 SELECT set_config('idle_in_transaction_session_timeout', $1::text, true)
 `
 
@@ -2210,7 +2210,7 @@ func (q *Queries) IdleTimeoutSet(ctx context.Context, db DBTX, milliseconds []st
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(idleTimeoutSet, vals...)
+		batch.Queue(IdleTimeoutSet, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &IdleTimeoutSetBatchResults{br, len(milliseconds), false}
@@ -2237,7 +2237,7 @@ func (b *IdleTimeoutSetBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const keyByID = `-- name: KeyByID :batchmany
+const KeyByID = `-- name: KeyByID :batchmany
 SELECT id, name, hash, permissions, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by FROM api_keys
 WHERE organization = $1 AND id = $2
 `
@@ -2274,7 +2274,7 @@ func (q *Queries) KeyByID(ctx context.Context, db DBTX, arg []KeyByIDParams) *Ke
 			a.Organization,
 			a.ID,
 		}
-		batch.Queue(keyByID, vals...)
+		batch.Queue(KeyByID, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &KeyByIDBatchResults{br, len(arg), false}
@@ -2327,7 +2327,7 @@ func (b *KeyByIDBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const keyInsert = `-- name: KeyInsert :batchmany
+const KeyInsert = `-- name: KeyInsert :batchmany
 INSERT INTO api_keys (organization, id, name, hash, permissions, created_by, expires_at)
 SELECT $1, $2, $3, $4, $5::text[], $6, $7::timestamptz
 WHERE (SELECT count(*) FROM api_keys k WHERE k.organization = $8 AND k.revoked_at IS NULL AND k.expires_at > now()) < $9::bigint
@@ -2367,7 +2367,7 @@ func (q *Queries) KeyInsert(ctx context.Context, db DBTX, arg []KeyInsertParams)
 			a.Of,
 			a.Max,
 		}
-		batch.Queue(keyInsert, vals...)
+		batch.Queue(KeyInsert, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &KeyInsertBatchResults{br, len(arg), false}
@@ -2409,7 +2409,7 @@ func (b *KeyInsertBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const keyList = `-- name: KeyList :batchmany
+const KeyList = `-- name: KeyList :batchmany
 SELECT id, name, hash, permissions, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by FROM api_keys
 WHERE organization = $1 ORDER BY id DESC LIMIT $2::bigint
 `
@@ -2446,7 +2446,7 @@ func (q *Queries) KeyList(ctx context.Context, db DBTX, arg []KeyListParams) *Ke
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(keyList, vals...)
+		batch.Queue(KeyList, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &KeyListBatchResults{br, len(arg), false}
@@ -2499,7 +2499,7 @@ func (b *KeyListBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const keyRevoke = `-- name: KeyRevoke :batchexec
+const KeyRevoke = `-- name: KeyRevoke :batchexec
 UPDATE api_keys SET revoked_at = now(), revoked_by = $1::text
 WHERE organization = $2 AND id = $3 AND revoked_at IS NULL
 `
@@ -2525,7 +2525,7 @@ func (q *Queries) KeyRevoke(ctx context.Context, db DBTX, arg []KeyRevokeParams)
 			a.Organization,
 			a.ID,
 		}
-		batch.Queue(keyRevoke, vals...)
+		batch.Queue(KeyRevoke, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &KeyRevokeBatchResults{br, len(arg), false}
@@ -2552,7 +2552,7 @@ func (b *KeyRevokeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const keyUsed = `-- name: KeyUsed :batchexec
+const KeyUsed = `-- name: KeyUsed :batchexec
 UPDATE api_keys SET last_used_at = now() WHERE organization = $1 AND id = $2
 `
 
@@ -2575,7 +2575,7 @@ func (q *Queries) KeyUsed(ctx context.Context, db DBTX, arg []KeyUsedParams) *Ke
 			a.Organization,
 			a.ID,
 		}
-		batch.Queue(keyUsed, vals...)
+		batch.Queue(KeyUsed, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &KeyUsedBatchResults{br, len(arg), false}
@@ -2602,7 +2602,7 @@ func (b *KeyUsedBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const leafHashAt = `-- name: LeafHashAt :batchmany
+const LeafHashAt = `-- name: LeafHashAt :batchmany
 SELECT position, leaf_hash FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
 `
@@ -2633,7 +2633,7 @@ func (q *Queries) LeafHashAt(ctx context.Context, db DBTX, arg []LeafHashAtParam
 			a.Low,
 			a.High,
 		}
-		batch.Queue(leafHashAt, vals...)
+		batch.Queue(LeafHashAt, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &LeafHashAtBatchResults{br, len(arg), false}
@@ -2675,7 +2675,7 @@ func (b *LeafHashAtBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const leafHashes = `-- name: LeafHashes :batchmany
+const LeafHashes = `-- name: LeafHashes :batchmany
 SELECT leaf_hash FROM entries
 WHERE organization = $1 AND position >= $2 AND position < $3 ORDER BY position
 `
@@ -2701,7 +2701,7 @@ func (q *Queries) LeafHashes(ctx context.Context, db DBTX, arg []LeafHashesParam
 			a.Low,
 			a.High,
 		}
-		batch.Queue(leafHashes, vals...)
+		batch.Queue(LeafHashes, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &LeafHashesBatchResults{br, len(arg), false}
@@ -2743,7 +2743,7 @@ func (b *LeafHashesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const organizationSet = `-- name: OrganizationSet :batchexec
+const OrganizationSet = `-- name: OrganizationSet :batchexec
 SELECT set_config('ocore_audit.organization', $1::text, true)
 `
 
@@ -2760,7 +2760,7 @@ func (q *Queries) OrganizationSet(ctx context.Context, db DBTX, organization []s
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(organizationSet, vals...)
+		batch.Queue(OrganizationSet, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &OrganizationSetBatchResults{br, len(organization), false}
@@ -2787,7 +2787,7 @@ func (b *OrganizationSetBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const positionAfter = `-- name: PositionAfter :batchmany
+const PositionAfter = `-- name: PositionAfter :batchmany
 SELECT position FROM entries WHERE organization = $1 AND created_at > $2::timestamptz
 ORDER BY created_at, position LIMIT 1
 `
@@ -2811,7 +2811,7 @@ func (q *Queries) PositionAfter(ctx context.Context, db DBTX, arg []PositionAfte
 			a.Organization,
 			a.At,
 		}
-		batch.Queue(positionAfter, vals...)
+		batch.Queue(PositionAfter, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PositionAfterBatchResults{br, len(arg), false}
@@ -2853,7 +2853,7 @@ func (b *PositionAfterBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const positionFrom = `-- name: PositionFrom :batchmany
+const PositionFrom = `-- name: PositionFrom :batchmany
 SELECT position FROM entries WHERE organization = $1 AND created_at >= $2::timestamptz
 ORDER BY created_at, position LIMIT 1
 `
@@ -2877,7 +2877,7 @@ func (q *Queries) PositionFrom(ctx context.Context, db DBTX, arg []PositionFromP
 			a.Organization,
 			a.At,
 		}
-		batch.Queue(positionFrom, vals...)
+		batch.Queue(PositionFrom, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PositionFromBatchResults{br, len(arg), false}
@@ -2919,7 +2919,7 @@ func (b *PositionFromBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const positionsFrom = `-- name: PositionsFrom :batchmany
+const PositionsFrom = `-- name: PositionsFrom :batchmany
 SELECT coalesce((
   SELECT e.position FROM entries e WHERE e.organization = $1 AND e.created_at >= t.at ORDER BY e.created_at, e.position LIMIT 1
 ), -1)::bigint AS position
@@ -2946,7 +2946,7 @@ func (q *Queries) PositionsFrom(ctx context.Context, db DBTX, arg []PositionsFro
 			a.Organization,
 			a.Times,
 		}
-		batch.Queue(positionsFrom, vals...)
+		batch.Queue(PositionsFrom, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PositionsFromBatchResults{br, len(arg), false}
@@ -2988,7 +2988,7 @@ func (b *PositionsFromBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postedRanges = `-- name: PostedRanges :batchmany
+const PostedRanges = `-- name: PostedRanges :batchmany
 SELECT ranges FROM posting_progress WHERE organization = $1
 `
 
@@ -3005,7 +3005,7 @@ func (q *Queries) PostedRanges(ctx context.Context, db DBTX, organization []stri
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(postedRanges, vals...)
+		batch.Queue(PostedRanges, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostedRangesBatchResults{br, len(organization), false}
@@ -3047,7 +3047,7 @@ func (b *PostedRangesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postedValueInsert = `-- name: PostedValueInsert :batchexec
+const PostedValueInsert = `-- name: PostedValueInsert :batchexec
 INSERT INTO posting_values (organization, field, value)
 SELECT $1::text, unnest($2::smallint[]), unnest($3::text[])
 `
@@ -3072,7 +3072,7 @@ func (q *Queries) PostedValueInsert(ctx context.Context, db DBTX, arg []PostedVa
 			a.Fields,
 			a.Values,
 		}
-		batch.Queue(postedValueInsert, vals...)
+		batch.Queue(PostedValueInsert, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostedValueInsertBatchResults{br, len(arg), false}
@@ -3099,7 +3099,7 @@ func (b *PostedValueInsertBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postedValues = `-- name: PostedValues :batchmany
+const PostedValues = `-- name: PostedValues :batchmany
 SELECT v.field, v.value, coalesce(p.upto, 0)::bigint AS upto FROM posting_values v
 LEFT JOIN LATERAL (
   SELECT before + count AS upto FROM postings s
@@ -3127,7 +3127,7 @@ func (q *Queries) PostedValues(ctx context.Context, db DBTX, organization []stri
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(postedValues, vals...)
+		batch.Queue(PostedValues, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostedValuesBatchResults{br, len(organization), false}
@@ -3169,7 +3169,7 @@ func (b *PostedValuesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingByRank = `-- name: PostingByRank :batchmany
+const PostingByRank = `-- name: PostingByRank :batchmany
 SELECT p.range, p.before, p.count, p.positions FROM postings p
 WHERE p.organization = $1 AND p.field = $2 AND p.value = $3 AND p.before < $4::bigint
   AND p.before >= (
@@ -3214,7 +3214,7 @@ func (q *Queries) PostingByRank(ctx context.Context, db DBTX, arg []PostingByRan
 			a.Upto,
 			a.Above,
 		}
-		batch.Queue(postingByRank, vals...)
+		batch.Queue(PostingByRank, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingByRankBatchResults{br, len(arg), false}
@@ -3261,7 +3261,7 @@ func (b *PostingByRankBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingInsert = `-- name: PostingInsert :batchexec
+const PostingInsert = `-- name: PostingInsert :batchexec
 INSERT INTO postings (organization, field, value, range, before, count, positions)
 SELECT $1::text, unnest($2::smallint[]), unnest($3::text[]), unnest($4::bigint[]),
   unnest($5::bigint[]), unnest($6::integer[]), unnest($7::bytea[])
@@ -3295,7 +3295,7 @@ func (q *Queries) PostingInsert(ctx context.Context, db DBTX, arg []PostingInser
 			a.Counts,
 			a.Positions,
 		}
-		batch.Queue(postingInsert, vals...)
+		batch.Queue(PostingInsert, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingInsertBatchResults{br, len(arg), false}
@@ -3322,7 +3322,7 @@ func (b *PostingInsertBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingMany = `-- name: PostingMany :batchmany
+const PostingMany = `-- name: PostingMany :batchmany
 SELECT p.range, p.before, p.count, p.positions FROM unnest($1::bigint[]) AS r (range)
 CROSS JOIN LATERAL (
   SELECT s.range, s.before, s.count, s.positions FROM postings s
@@ -3360,7 +3360,7 @@ func (q *Queries) PostingMany(ctx context.Context, db DBTX, arg []PostingManyPar
 			a.Field,
 			a.Value,
 		}
-		batch.Queue(postingMany, vals...)
+		batch.Queue(PostingMany, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingManyBatchResults{br, len(arg), false}
@@ -3407,7 +3407,7 @@ func (b *PostingManyBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingOfRange = `-- name: PostingOfRange :batchmany
+const PostingOfRange = `-- name: PostingOfRange :batchmany
 SELECT v.field, v.value, coalesce(p.count, 0)::integer AS count, coalesce(p.positions, '')::bytea AS positions FROM posting_values v
 LEFT JOIN LATERAL (
   SELECT s.count, s.positions FROM postings s
@@ -3442,7 +3442,7 @@ func (q *Queries) PostingOfRange(ctx context.Context, db DBTX, arg []PostingOfRa
 			a.Range,
 			a.Organization,
 		}
-		batch.Queue(postingOfRange, vals...)
+		batch.Queue(PostingOfRange, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingOfRangeBatchResults{br, len(arg), false}
@@ -3489,7 +3489,7 @@ func (b *PostingOfRangeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingRange = `-- name: PostingRange :batchmany
+const PostingRange = `-- name: PostingRange :batchmany
 SELECT range, before, count, positions FROM postings
 WHERE organization = $1 AND field = $2 AND value = $3 AND range >= $4 AND range < $5
 ORDER BY range DESC
@@ -3527,7 +3527,7 @@ func (q *Queries) PostingRange(ctx context.Context, db DBTX, arg []PostingRangeP
 			a.Low,
 			a.High,
 		}
-		batch.Queue(postingRange, vals...)
+		batch.Queue(PostingRange, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingRangeBatchResults{br, len(arg), false}
@@ -3574,7 +3574,7 @@ func (b *PostingRangeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingState = `-- name: PostingState :batchmany
+const PostingState = `-- name: PostingState :batchmany
 
 SELECT p.ranges, EXISTS (
   SELECT FROM posting_values v WHERE v.organization = p.organization AND v.field = $1 AND v.value = $2
@@ -3609,7 +3609,7 @@ func (q *Queries) PostingState(ctx context.Context, db DBTX, arg []PostingStateP
 			a.Value,
 			a.Organization,
 		}
-		batch.Queue(postingState, vals...)
+		batch.Queue(PostingState, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingStateBatchResults{br, len(arg), false}
@@ -3651,7 +3651,7 @@ func (b *PostingStateBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingStray = `-- name: PostingStray :batchmany
+const PostingStray = `-- name: PostingStray :batchmany
 SELECT field, value, range, wrong FROM (
   SELECT p.field, p.value, p.range,
     p.before <> sum(p.count) OVER (PARTITION BY p.field, p.value ORDER BY p.range) - p.count AS wrong,
@@ -3690,7 +3690,7 @@ func (q *Queries) PostingStray(ctx context.Context, db DBTX, arg []PostingStrayP
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(postingStray, vals...)
+		batch.Queue(PostingStray, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingStrayBatchResults{br, len(arg), false}
@@ -3737,7 +3737,7 @@ func (b *PostingStrayBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingUpTo = `-- name: PostingUpTo :batchmany
+const PostingUpTo = `-- name: PostingUpTo :batchmany
 SELECT range, before, count, positions FROM postings
 WHERE organization = $1 AND field = $2 AND value = $3 AND range <= $4
 ORDER BY range DESC LIMIT 1
@@ -3773,7 +3773,7 @@ func (q *Queries) PostingUpTo(ctx context.Context, db DBTX, arg []PostingUpToPar
 			a.Value,
 			a.Range,
 		}
-		batch.Queue(postingUpTo, vals...)
+		batch.Queue(PostingUpTo, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingUpToBatchResults{br, len(arg), false}
@@ -3820,7 +3820,7 @@ func (b *PostingUpToBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const postingValueStray = `-- name: PostingValueStray :batchmany
+const PostingValueStray = `-- name: PostingValueStray :batchmany
 SELECT v.field, v.value FROM posting_values v
 WHERE v.organization = $1 AND (v.field NOT BETWEEN 1 AND 4 OR NOT EXISTS (
   SELECT FROM postings p WHERE p.organization = v.organization AND p.field = v.field AND p.value = v.value
@@ -3851,7 +3851,7 @@ func (q *Queries) PostingValueStray(ctx context.Context, db DBTX, arg []PostingV
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(postingValueStray, vals...)
+		batch.Queue(PostingValueStray, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &PostingValueStrayBatchResults{br, len(arg), false}
@@ -3893,7 +3893,7 @@ func (b *PostingValueStrayBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const progressAdvance = `-- name: ProgressAdvance :batchexec
+const ProgressAdvance = `-- name: ProgressAdvance :batchexec
 UPDATE posting_progress SET ranges = $1 WHERE organization = $2
 `
 
@@ -3916,7 +3916,7 @@ func (q *Queries) ProgressAdvance(ctx context.Context, db DBTX, arg []ProgressAd
 			a.Ranges,
 			a.Organization,
 		}
-		batch.Queue(progressAdvance, vals...)
+		batch.Queue(ProgressAdvance, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ProgressAdvanceBatchResults{br, len(arg), false}
@@ -3943,7 +3943,7 @@ func (b *ProgressAdvanceBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const progressEnsure = `-- name: ProgressEnsure :batchexec
+const ProgressEnsure = `-- name: ProgressEnsure :batchexec
 INSERT INTO posting_progress (organization) VALUES ($1) ON CONFLICT DO NOTHING
 `
 
@@ -3960,7 +3960,7 @@ func (q *Queries) ProgressEnsure(ctx context.Context, db DBTX, organization []st
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(progressEnsure, vals...)
+		batch.Queue(ProgressEnsure, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ProgressEnsureBatchResults{br, len(organization), false}
@@ -3987,7 +3987,7 @@ func (b *ProgressEnsureBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const progressLock = `-- name: ProgressLock :batchmany
+const ProgressLock = `-- name: ProgressLock :batchmany
 SELECT p.ranges, h.size FROM posting_progress p JOIN heads h ON h.organization = p.organization
 WHERE p.organization = $1 FOR UPDATE OF p SKIP LOCKED
 `
@@ -4010,7 +4010,7 @@ func (q *Queries) ProgressLock(ctx context.Context, db DBTX, organization []stri
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(progressLock, vals...)
+		batch.Queue(ProgressLock, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ProgressLockBatchResults{br, len(organization), false}
@@ -4052,7 +4052,7 @@ func (b *ProgressLockBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const recentSearchCount = `-- name: RecentSearchCount :batchone
+const RecentSearchCount = `-- name: RecentSearchCount :batchone
 SELECT count(*) FROM admin_search WHERE folded || '' LIKE $1::text AND position >= $2 AND position < $3
 `
 
@@ -4077,7 +4077,7 @@ func (q *Queries) RecentSearchCount(ctx context.Context, db DBTX, arg []RecentSe
 			a.Low,
 			a.High,
 		}
-		batch.Queue(recentSearchCount, vals...)
+		batch.Queue(RecentSearchCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &RecentSearchCountBatchResults{br, len(arg), false}
@@ -4106,7 +4106,7 @@ func (b *RecentSearchCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const recentSearchPositions = `-- name: RecentSearchPositions :batchmany
+const RecentSearchPositions = `-- name: RecentSearchPositions :batchmany
 SELECT position FROM admin_search WHERE folded || '' LIKE $1::text AND position >= $2 AND position < $3
 ORDER BY position DESC OFFSET $4::bigint LIMIT $5::bigint
 `
@@ -4136,7 +4136,7 @@ func (q *Queries) RecentSearchPositions(ctx context.Context, db DBTX, arg []Rece
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(recentSearchPositions, vals...)
+		batch.Queue(RecentSearchPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &RecentSearchPositionsBatchResults{br, len(arg), false}
@@ -4178,7 +4178,7 @@ func (b *RecentSearchPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDAmong = `-- name: ResourceIDAmong :batchmany
+const ResourceIDAmong = `-- name: ResourceIDAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = $2 AND e.resource_id = $3::text AND e.position = p.position LIMIT 1
@@ -4206,7 +4206,7 @@ func (q *Queries) ResourceIDAmong(ctx context.Context, db DBTX, arg []ResourceID
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(resourceIDAmong, vals...)
+		batch.Queue(ResourceIDAmong, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDAmongBatchResults{br, len(arg), false}
@@ -4248,7 +4248,7 @@ func (b *ResourceIDAmongBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDCount = `-- name: ResourceIDCount :batchone
+const ResourceIDCount = `-- name: ResourceIDCount :batchone
 SELECT count(*) FROM entries
 WHERE organization = $1 AND resource_id = $2::text AND position >= $3 AND position < $4
 `
@@ -4276,7 +4276,7 @@ func (q *Queries) ResourceIDCount(ctx context.Context, db DBTX, arg []ResourceID
 			a.Low,
 			a.High,
 		}
-		batch.Queue(resourceIDCount, vals...)
+		batch.Queue(ResourceIDCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDCountBatchResults{br, len(arg), false}
@@ -4305,7 +4305,7 @@ func (b *ResourceIDCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDFacets = `-- name: ResourceIDFacets :batchmany
+const ResourceIDFacets = `-- name: ResourceIDFacets :batchmany
 SELECT e.resource_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
@@ -4341,7 +4341,7 @@ func (q *Queries) ResourceIDFacets(ctx context.Context, db DBTX, arg []ResourceI
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(resourceIDFacets, vals...)
+		batch.Queue(ResourceIDFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDFacetsBatchResults{br, len(arg), false}
@@ -4383,7 +4383,7 @@ func (b *ResourceIDFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDPositions = `-- name: ResourceIDPositions :batchmany
+const ResourceIDPositions = `-- name: ResourceIDPositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND resource_id = $2::text AND position >= $3 AND position < $4
 ORDER BY position DESC OFFSET $5::bigint LIMIT $6::bigint
@@ -4416,7 +4416,7 @@ func (q *Queries) ResourceIDPositions(ctx context.Context, db DBTX, arg []Resour
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(resourceIDPositions, vals...)
+		batch.Queue(ResourceIDPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDPositionsBatchResults{br, len(arg), false}
@@ -4458,7 +4458,7 @@ func (b *ResourceIDPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDRunFacets = `-- name: ResourceIDRunFacets :batchmany
+const ResourceIDRunFacets = `-- name: ResourceIDRunFacets :batchmany
 SELECT e.resource_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM (
   SELECT n.resource_id FROM entries n WHERE n.organization = $1 AND n.position < $2::bigint AND n.entry <> ''
@@ -4496,7 +4496,7 @@ func (q *Queries) ResourceIDRunFacets(ctx context.Context, db DBTX, arg []Resour
 			a.Entries,
 			a.Max,
 		}
-		batch.Queue(resourceIDRunFacets, vals...)
+		batch.Queue(ResourceIDRunFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDRunFacetsBatchResults{br, len(arg), false}
@@ -4538,7 +4538,7 @@ func (b *ResourceIDRunFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDTotal = `-- name: ResourceIDTotal :batchmany
+const ResourceIDTotal = `-- name: ResourceIDTotal :batchmany
 SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
@@ -4583,7 +4583,7 @@ func (q *Queries) ResourceIDTotal(ctx context.Context, db DBTX, arg []ResourceID
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(resourceIDTotal, vals...)
+		batch.Queue(ResourceIDTotal, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDTotalBatchResults{br, len(arg), false}
@@ -4631,7 +4631,7 @@ func (b *ResourceIDTotalBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceIDValues = `-- name: ResourceIDValues :batchmany
+const ResourceIDValues = `-- name: ResourceIDValues :batchmany
 WITH RECURSIVE found AS (
   (SELECT e.resource_id AS value FROM entries e
    WHERE e.organization = $2 AND e.resource_id >= $3::text ORDER BY e.resource_id LIMIT 1)
@@ -4666,7 +4666,7 @@ func (q *Queries) ResourceIDValues(ctx context.Context, db DBTX, arg []ResourceI
 			a.First,
 			a.Prefix,
 		}
-		batch.Queue(resourceIDValues, vals...)
+		batch.Queue(ResourceIDValues, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceIDValuesBatchResults{br, len(arg), false}
@@ -4708,7 +4708,7 @@ func (b *ResourceIDValuesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypeAmong = `-- name: ResourceTypeAmong :batchmany
+const ResourceTypeAmong = `-- name: ResourceTypeAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = $2 AND e.resource_type = $3::text AND e.position = p.position LIMIT 1
@@ -4736,7 +4736,7 @@ func (q *Queries) ResourceTypeAmong(ctx context.Context, db DBTX, arg []Resource
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(resourceTypeAmong, vals...)
+		batch.Queue(ResourceTypeAmong, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypeAmongBatchResults{br, len(arg), false}
@@ -4778,7 +4778,7 @@ func (b *ResourceTypeAmongBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypeCount = `-- name: ResourceTypeCount :batchone
+const ResourceTypeCount = `-- name: ResourceTypeCount :batchone
 SELECT count(*) FROM entries
 WHERE organization = $1 AND resource_type = $2::text AND position >= $3 AND position < $4
 `
@@ -4806,7 +4806,7 @@ func (q *Queries) ResourceTypeCount(ctx context.Context, db DBTX, arg []Resource
 			a.Low,
 			a.High,
 		}
-		batch.Queue(resourceTypeCount, vals...)
+		batch.Queue(ResourceTypeCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypeCountBatchResults{br, len(arg), false}
@@ -4835,7 +4835,7 @@ func (b *ResourceTypeCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypeFacets = `-- name: ResourceTypeFacets :batchmany
+const ResourceTypeFacets = `-- name: ResourceTypeFacets :batchmany
 SELECT e.resource_type::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
@@ -4871,7 +4871,7 @@ func (q *Queries) ResourceTypeFacets(ctx context.Context, db DBTX, arg []Resourc
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(resourceTypeFacets, vals...)
+		batch.Queue(ResourceTypeFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypeFacetsBatchResults{br, len(arg), false}
@@ -4913,7 +4913,7 @@ func (b *ResourceTypeFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypePositions = `-- name: ResourceTypePositions :batchmany
+const ResourceTypePositions = `-- name: ResourceTypePositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND resource_type = $2::text AND position >= $3 AND position < $4
 ORDER BY position DESC OFFSET $5::bigint LIMIT $6::bigint
@@ -4946,7 +4946,7 @@ func (q *Queries) ResourceTypePositions(ctx context.Context, db DBTX, arg []Reso
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(resourceTypePositions, vals...)
+		batch.Queue(ResourceTypePositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypePositionsBatchResults{br, len(arg), false}
@@ -4988,7 +4988,7 @@ func (b *ResourceTypePositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypeRunFacets = `-- name: ResourceTypeRunFacets :batchmany
+const ResourceTypeRunFacets = `-- name: ResourceTypeRunFacets :batchmany
 SELECT e.resource_type::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM (
   SELECT n.resource_type FROM entries n WHERE n.organization = $1 AND n.position < $2::bigint AND n.entry <> ''
@@ -5026,7 +5026,7 @@ func (q *Queries) ResourceTypeRunFacets(ctx context.Context, db DBTX, arg []Reso
 			a.Entries,
 			a.Max,
 		}
-		batch.Queue(resourceTypeRunFacets, vals...)
+		batch.Queue(ResourceTypeRunFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypeRunFacetsBatchResults{br, len(arg), false}
@@ -5068,7 +5068,7 @@ func (b *ResourceTypeRunFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypeTotal = `-- name: ResourceTypeTotal :batchmany
+const ResourceTypeTotal = `-- name: ResourceTypeTotal :batchmany
 SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
@@ -5113,7 +5113,7 @@ func (q *Queries) ResourceTypeTotal(ctx context.Context, db DBTX, arg []Resource
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(resourceTypeTotal, vals...)
+		batch.Queue(ResourceTypeTotal, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypeTotalBatchResults{br, len(arg), false}
@@ -5161,7 +5161,7 @@ func (b *ResourceTypeTotalBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const resourceTypeValues = `-- name: ResourceTypeValues :batchmany
+const ResourceTypeValues = `-- name: ResourceTypeValues :batchmany
 WITH RECURSIVE found AS (
   (SELECT e.resource_type AS value FROM entries e
    WHERE e.organization = $2 AND e.resource_type >= $3::text ORDER BY e.resource_type LIMIT 1)
@@ -5196,7 +5196,7 @@ func (q *Queries) ResourceTypeValues(ctx context.Context, db DBTX, arg []Resourc
 			a.First,
 			a.Prefix,
 		}
-		batch.Queue(resourceTypeValues, vals...)
+		batch.Queue(ResourceTypeValues, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ResourceTypeValuesBatchResults{br, len(arg), false}
@@ -5238,7 +5238,7 @@ func (b *ResourceTypeValuesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const saltsMany = `-- name: SaltsMany :batchmany
+const SaltsMany = `-- name: SaltsMany :batchmany
 SELECT position, salts FROM entries
 WHERE organization = $1 AND position = ANY ($2::bigint[]) ORDER BY position DESC
 `
@@ -5267,7 +5267,7 @@ func (q *Queries) SaltsMany(ctx context.Context, db DBTX, arg []SaltsManyParams)
 			a.Organization,
 			a.Positions,
 		}
-		batch.Queue(saltsMany, vals...)
+		batch.Queue(SaltsMany, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SaltsManyBatchResults{br, len(arg), false}
@@ -5309,7 +5309,7 @@ func (b *SaltsManyBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const searchAmong = `-- name: SearchAmong :batchmany
+const SearchAmong = `-- name: SearchAmong :batchmany
 SELECT position FROM admin_search WHERE folded LIKE $1::text AND position = ANY ($2::bigint[])
 ORDER BY position DESC
 `
@@ -5333,7 +5333,7 @@ func (q *Queries) SearchAmong(ctx context.Context, db DBTX, arg []SearchAmongPar
 			a.Value,
 			a.Positions,
 		}
-		batch.Queue(searchAmong, vals...)
+		batch.Queue(SearchAmong, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SearchAmongBatchResults{br, len(arg), false}
@@ -5375,7 +5375,7 @@ func (b *SearchAmongBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const searchCount = `-- name: SearchCount :batchone
+const SearchCount = `-- name: SearchCount :batchone
 
 SELECT count(*) FROM admin_search WHERE folded LIKE $1::text AND position + 0 >= $2 AND position + 0 < $3
 `
@@ -5404,7 +5404,7 @@ func (q *Queries) SearchCount(ctx context.Context, db DBTX, arg []SearchCountPar
 			a.Low,
 			a.High,
 		}
-		batch.Queue(searchCount, vals...)
+		batch.Queue(SearchCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SearchCountBatchResults{br, len(arg), false}
@@ -5433,7 +5433,7 @@ func (b *SearchCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const searchPositions = `-- name: SearchPositions :batchmany
+const SearchPositions = `-- name: SearchPositions :batchmany
 SELECT position FROM admin_search WHERE folded LIKE $1::text AND position + 0 >= $2 AND position + 0 < $3
 ORDER BY position + 0 DESC OFFSET $4::bigint LIMIT $5::bigint
 `
@@ -5463,7 +5463,7 @@ func (q *Queries) SearchPositions(ctx context.Context, db DBTX, arg []SearchPosi
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(searchPositions, vals...)
+		batch.Queue(SearchPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SearchPositionsBatchResults{br, len(arg), false}
@@ -5505,7 +5505,7 @@ func (b *SearchPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const searchStray = `-- name: SearchStray :batchmany
+const SearchStray = `-- name: SearchStray :batchmany
 SELECT position FROM admin_search WHERE position < 0 OR position >= $1 ORDER BY position LIMIT $2
 `
 
@@ -5528,7 +5528,7 @@ func (q *Queries) SearchStray(ctx context.Context, db DBTX, arg []SearchStrayPar
 			a.Size,
 			a.Max,
 		}
-		batch.Queue(searchStray, vals...)
+		batch.Queue(SearchStray, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SearchStrayBatchResults{br, len(arg), false}
@@ -5570,7 +5570,7 @@ func (b *SearchStrayBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const searchWhole = `-- name: SearchWhole :batchmany
+const SearchWhole = `-- name: SearchWhole :batchmany
 SELECT position, folded FROM admin_search WHERE position >= $1 AND position < $2 ORDER BY position
 `
 
@@ -5593,7 +5593,7 @@ func (q *Queries) SearchWhole(ctx context.Context, db DBTX, arg []SearchWholePar
 			a.Low,
 			a.High,
 		}
-		batch.Queue(searchWhole, vals...)
+		batch.Queue(SearchWhole, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SearchWholeBatchResults{br, len(arg), false}
@@ -5635,7 +5635,7 @@ func (b *SearchWholeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const shortSearchAmong = `-- name: ShortSearchAmong :batchmany
+const ShortSearchAmong = `-- name: ShortSearchAmong :batchmany
 SELECT position FROM admin_search WHERE strpos(folded, $1::text) > 0 AND position = ANY ($2::bigint[])
 ORDER BY position DESC
 `
@@ -5659,7 +5659,7 @@ func (q *Queries) ShortSearchAmong(ctx context.Context, db DBTX, arg []ShortSear
 			a.Value,
 			a.Positions,
 		}
-		batch.Queue(shortSearchAmong, vals...)
+		batch.Queue(ShortSearchAmong, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ShortSearchAmongBatchResults{br, len(arg), false}
@@ -5701,7 +5701,7 @@ func (b *ShortSearchAmongBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const shortSearchCount = `-- name: ShortSearchCount :batchone
+const ShortSearchCount = `-- name: ShortSearchCount :batchone
 SELECT count(*) FROM admin_search WHERE strpos(folded, $1::text) > 0 AND position >= $2 AND position < $3
 `
 
@@ -5726,7 +5726,7 @@ func (q *Queries) ShortSearchCount(ctx context.Context, db DBTX, arg []ShortSear
 			a.Low,
 			a.High,
 		}
-		batch.Queue(shortSearchCount, vals...)
+		batch.Queue(ShortSearchCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ShortSearchCountBatchResults{br, len(arg), false}
@@ -5755,7 +5755,7 @@ func (b *ShortSearchCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const shortSearchPositions = `-- name: ShortSearchPositions :batchmany
+const ShortSearchPositions = `-- name: ShortSearchPositions :batchmany
 SELECT position FROM admin_search WHERE strpos(folded, $1::text) > 0 AND position >= $2 AND position < $3
 ORDER BY position DESC OFFSET $4::bigint LIMIT $5::bigint
 `
@@ -5785,7 +5785,7 @@ func (q *Queries) ShortSearchPositions(ctx context.Context, db DBTX, arg []Short
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(shortSearchPositions, vals...)
+		batch.Queue(ShortSearchPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &ShortSearchPositionsBatchResults{br, len(arg), false}
@@ -5827,7 +5827,7 @@ func (b *ShortSearchPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const signingAdvance = `-- name: SigningAdvance :batchexec
+const SigningAdvance = `-- name: SigningAdvance :batchexec
 UPDATE signing_progress SET size = $1 WHERE organization = $2
 `
 
@@ -5850,7 +5850,7 @@ func (q *Queries) SigningAdvance(ctx context.Context, db DBTX, arg []SigningAdva
 			a.Size,
 			a.Organization,
 		}
-		batch.Queue(signingAdvance, vals...)
+		batch.Queue(SigningAdvance, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SigningAdvanceBatchResults{br, len(arg), false}
@@ -5877,7 +5877,7 @@ func (b *SigningAdvanceBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const signingEnsure = `-- name: SigningEnsure :batchexec
+const SigningEnsure = `-- name: SigningEnsure :batchexec
 INSERT INTO signing_progress (organization) VALUES ($1) ON CONFLICT DO NOTHING
 `
 
@@ -5894,7 +5894,7 @@ func (q *Queries) SigningEnsure(ctx context.Context, db DBTX, organization []str
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(signingEnsure, vals...)
+		batch.Queue(SigningEnsure, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SigningEnsureBatchResults{br, len(organization), false}
@@ -5921,7 +5921,7 @@ func (b *SigningEnsureBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const signingLock = `-- name: SigningLock :batchone
+const SigningLock = `-- name: SigningLock :batchone
 SELECT size FROM signing_progress WHERE organization = $1 FOR UPDATE
 `
 
@@ -5938,7 +5938,7 @@ func (q *Queries) SigningLock(ctx context.Context, db DBTX, organization []strin
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(signingLock, vals...)
+		batch.Queue(SigningLock, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SigningLockBatchResults{br, len(organization), false}
@@ -5967,7 +5967,7 @@ func (b *SigningLockBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const signingSize = `-- name: SigningSize :batchmany
+const SigningSize = `-- name: SigningSize :batchmany
 
 SELECT size FROM signing_progress WHERE organization = $1
 `
@@ -5986,7 +5986,7 @@ func (q *Queries) SigningSize(ctx context.Context, db DBTX, organization []strin
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(signingSize, vals...)
+		batch.Queue(SigningSize, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &SigningSizeBatchResults{br, len(organization), false}
@@ -6028,7 +6028,7 @@ func (b *SigningSizeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const tileHashes = `-- name: TileHashes :batchmany
+const TileHashes = `-- name: TileHashes :batchmany
 
 SELECT substr(hashes, $1::integer, $2::integer)::bytea AS hashes FROM tiles
 WHERE organization = $3 AND level = $4 AND index = $5
@@ -6060,7 +6060,7 @@ func (q *Queries) TileHashes(ctx context.Context, db DBTX, arg []TileHashesParam
 			a.Level,
 			a.Index,
 		}
-		batch.Queue(tileHashes, vals...)
+		batch.Queue(TileHashes, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &TileHashesBatchResults{br, len(arg), false}
@@ -6102,7 +6102,7 @@ func (b *TileHashesBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const tileRoots = `-- name: TileRoots :batchmany
+const TileRoots = `-- name: TileRoots :batchmany
 SELECT root FROM tiles
 WHERE organization = $1 AND level = $2 AND index >= $3 AND index < $4 ORDER BY index
 `
@@ -6130,7 +6130,7 @@ func (q *Queries) TileRoots(ctx context.Context, db DBTX, arg []TileRootsParams)
 			a.Low,
 			a.High,
 		}
-		batch.Queue(tileRoots, vals...)
+		batch.Queue(TileRoots, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &TileRootsBatchResults{br, len(arg), false}
@@ -6172,7 +6172,7 @@ func (b *TileRootsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const tileStray = `-- name: TileStray :batchmany
+const TileStray = `-- name: TileStray :batchmany
 SELECT level, index FROM tiles
 WHERE organization = $1
   AND (level NOT BETWEEN 0 AND 6 OR index < 0 OR index >= $2::bigint >> 8 * (level + 1))
@@ -6205,7 +6205,7 @@ func (q *Queries) TileStray(ctx context.Context, db DBTX, arg []TileStrayParams)
 			a.Size,
 			a.Max,
 		}
-		batch.Queue(tileStray, vals...)
+		batch.Queue(TileStray, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &TileStrayBatchResults{br, len(arg), false}
@@ -6247,7 +6247,7 @@ func (b *TileStrayBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const tileWhole = `-- name: TileWhole :batchmany
+const TileWhole = `-- name: TileWhole :batchmany
 SELECT index, hashes, root FROM tiles
 WHERE organization = $1 AND level = $2 AND index >= $3 AND index < $4 ORDER BY index
 `
@@ -6281,7 +6281,7 @@ func (q *Queries) TileWhole(ctx context.Context, db DBTX, arg []TileWholeParams)
 			a.Low,
 			a.High,
 		}
-		batch.Queue(tileWhole, vals...)
+		batch.Queue(TileWhole, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &TileWholeBatchResults{br, len(arg), false}
@@ -6323,7 +6323,7 @@ func (b *TileWholeBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const trailExtent = `-- name: TrailExtent :batchmany
+const TrailExtent = `-- name: TrailExtent :batchmany
 
 SELECT h.size, e.created_at AS first, h.last_created_at AS last FROM heads h
 CROSS JOIN LATERAL (
@@ -6352,7 +6352,7 @@ func (q *Queries) TrailExtent(ctx context.Context, db DBTX, organization []strin
 		vals := []interface{}{
 			a,
 		}
-		batch.Queue(trailExtent, vals...)
+		batch.Queue(TrailExtent, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &TrailExtentBatchResults{br, len(organization), false}
@@ -6394,7 +6394,7 @@ func (b *TrailExtentBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const trailGrow = `-- name: TrailGrow :batchone
+const TrailGrow = `-- name: TrailGrow :batchone
 WITH head AS (
   UPDATE heads SET size = $1, last_created_at = $2, frontier = $3, root = $4
   WHERE heads.organization = $5 AND heads.size = $6
@@ -6484,7 +6484,7 @@ func (q *Queries) TrailGrow(ctx context.Context, db DBTX, arg []TrailGrowParams)
 			a.Salts,
 			a.LeafHashes,
 		}
-		batch.Queue(trailGrow, vals...)
+		batch.Queue(TrailGrow, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &TrailGrowBatchResults{br, len(arg), false}
@@ -6513,7 +6513,7 @@ func (b *TrailGrowBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDAmong = `-- name: UserIDAmong :batchmany
+const UserIDAmong = `-- name: UserIDAmong :batchmany
 SELECT p.position::bigint AS position FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
   SELECT FROM entries e WHERE e.organization = $2 AND e.user_id = $3::text AND e.position = p.position LIMIT 1
@@ -6541,7 +6541,7 @@ func (q *Queries) UserIDAmong(ctx context.Context, db DBTX, arg []UserIDAmongPar
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(userIDAmong, vals...)
+		batch.Queue(UserIDAmong, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDAmongBatchResults{br, len(arg), false}
@@ -6583,7 +6583,7 @@ func (b *UserIDAmongBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDCount = `-- name: UserIDCount :batchone
+const UserIDCount = `-- name: UserIDCount :batchone
 SELECT count(*) FROM entries
 WHERE organization = $1 AND user_id = $2::text AND position >= $3 AND position < $4
 `
@@ -6611,7 +6611,7 @@ func (q *Queries) UserIDCount(ctx context.Context, db DBTX, arg []UserIDCountPar
 			a.Low,
 			a.High,
 		}
-		batch.Queue(userIDCount, vals...)
+		batch.Queue(UserIDCount, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDCountBatchResults{br, len(arg), false}
@@ -6640,7 +6640,7 @@ func (b *UserIDCountBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDFacets = `-- name: UserIDFacets :batchmany
+const UserIDFacets = `-- name: UserIDFacets :batchmany
 SELECT e.user_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM unnest($1::bigint[]) AS p (position)
 CROSS JOIN LATERAL (
@@ -6676,7 +6676,7 @@ func (q *Queries) UserIDFacets(ctx context.Context, db DBTX, arg []UserIDFacetsP
 			a.Organization,
 			a.Max,
 		}
-		batch.Queue(userIDFacets, vals...)
+		batch.Queue(UserIDFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDFacetsBatchResults{br, len(arg), false}
@@ -6718,7 +6718,7 @@ func (b *UserIDFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDPositions = `-- name: UserIDPositions :batchmany
+const UserIDPositions = `-- name: UserIDPositions :batchmany
 SELECT position FROM entries
 WHERE organization = $1 AND user_id = $2::text AND position >= $3 AND position < $4
 ORDER BY position DESC OFFSET $5::bigint LIMIT $6::bigint
@@ -6751,7 +6751,7 @@ func (q *Queries) UserIDPositions(ctx context.Context, db DBTX, arg []UserIDPosi
 			a.Skip,
 			a.Max,
 		}
-		batch.Queue(userIDPositions, vals...)
+		batch.Queue(UserIDPositions, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDPositionsBatchResults{br, len(arg), false}
@@ -6793,7 +6793,7 @@ func (b *UserIDPositionsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDRunFacets = `-- name: UserIDRunFacets :batchmany
+const UserIDRunFacets = `-- name: UserIDRunFacets :batchmany
 SELECT e.user_id::text AS value, count(*) AS count, count(*) OVER () AS distinct_values
 FROM (
   SELECT n.user_id FROM entries n WHERE n.organization = $1 AND n.position < $2::bigint AND n.entry <> ''
@@ -6831,7 +6831,7 @@ func (q *Queries) UserIDRunFacets(ctx context.Context, db DBTX, arg []UserIDRunF
 			a.Entries,
 			a.Max,
 		}
-		batch.Queue(userIDRunFacets, vals...)
+		batch.Queue(UserIDRunFacets, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDRunFacetsBatchResults{br, len(arg), false}
@@ -6873,7 +6873,7 @@ func (b *UserIDRunFacetsBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDTotal = `-- name: UserIDTotal :batchmany
+const UserIDTotal = `-- name: UserIDTotal :batchmany
 SELECT h.size, coalesce(16384 * p.ranges, 0)::bigint AS sealed, (b.total IS NOT NULL)::boolean AS posted,
   coalesce(b.total, 0)::bigint AS built, t.total AS tail
 FROM (SELECT $1::text AS organization, $2::text AS value) AS asked
@@ -6918,7 +6918,7 @@ func (q *Queries) UserIDTotal(ctx context.Context, db DBTX, arg []UserIDTotalPar
 			a.Organization,
 			a.Value,
 		}
-		batch.Queue(userIDTotal, vals...)
+		batch.Queue(UserIDTotal, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDTotalBatchResults{br, len(arg), false}
@@ -6966,7 +6966,7 @@ func (b *UserIDTotalBatchResults) Close() error {
 	return b.br.Close()
 }
 
-const userIDValues = `-- name: UserIDValues :batchmany
+const UserIDValues = `-- name: UserIDValues :batchmany
 WITH RECURSIVE found AS (
   (SELECT e.user_id AS value FROM entries e
    WHERE e.organization = $2 AND e.user_id >= $3::text ORDER BY e.user_id LIMIT 1)
@@ -7001,7 +7001,7 @@ func (q *Queries) UserIDValues(ctx context.Context, db DBTX, arg []UserIDValuesP
 			a.First,
 			a.Prefix,
 		}
-		batch.Queue(userIDValues, vals...)
+		batch.Queue(UserIDValues, vals...)
 	}
 	br := db.SendBatch(ctx, batch)
 	return &UserIDValuesBatchResults{br, len(arg), false}

@@ -9,7 +9,7 @@ import (
 	"context"
 )
 
-const trailsToPost = `-- name: TrailsToPost :many
+const TrailsToPost = `-- name: TrailsToPost :many
 
 SELECT h.organization, (h.size / 16384 - coalesce(p.ranges, 0))::bigint AS missing FROM heads h LEFT JOIN posting_progress p ON p.organization = h.organization
 WHERE h.size >= 16384 * (coalesce(p.ranges, 0) + 1) ORDER BY h.organization
@@ -23,7 +23,7 @@ type TrailsToPostRow struct {
 // Building, by the worker.
 // Trails with ranges that are whole and not built, and how many. Reads every head.
 func (q *Queries) TrailsToPost(ctx context.Context, db DBTX) ([]TrailsToPostRow, error) {
-	rows, err := db.Query(ctx, trailsToPost)
+	rows, err := db.Query(ctx, TrailsToPost)
 	if err != nil {
 		return nil, err
 	}

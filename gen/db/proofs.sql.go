@@ -9,7 +9,7 @@ import (
 	"context"
 )
 
-const trailsToSign = `-- name: TrailsToSign :many
+const TrailsToSign = `-- name: TrailsToSign :many
 
 SELECT h.organization FROM heads h LEFT JOIN signing_progress p ON p.organization = h.organization
 WHERE h.size > coalesce(p.size, 0) ORDER BY h.organization
@@ -18,7 +18,7 @@ WHERE h.size > coalesce(p.size, 0) ORDER BY h.organization
 // Building, by the worker.
 // Trails that have grown since they were signed. Reads every head.
 func (q *Queries) TrailsToSign(ctx context.Context, db DBTX) ([]string, error) {
-	rows, err := db.Query(ctx, trailsToSign)
+	rows, err := db.Query(ctx, TrailsToSign)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"context"
 )
 
-const organizationsStored = `-- name: OrganizationsStored :many
+const OrganizationsStored = `-- name: OrganizationsStored :many
 WITH RECURSIVE seen (organization) AS (
   (SELECT e.organization FROM entries e ORDER BY e.organization LIMIT 1)
   UNION ALL
@@ -23,7 +23,7 @@ SELECT organization FROM (
 
 // Every organization of which anything is stored, of those that the login may see.
 func (q *Queries) OrganizationsStored(ctx context.Context, db DBTX) ([]string, error) {
-	rows, err := db.Query(ctx, organizationsStored)
+	rows, err := db.Query(ctx, OrganizationsStored)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -37,9 +39,10 @@ type operation struct {
 	writes     bool
 	platform   bool // concerns the platform's admin trail rather than an organization's
 	query      map[string]bool
-	lists      map[string]bool  // those of them that are sent once for each value
-	body       *openapi3.Schema // nil when it takes none
-	fits       fit              // whether a body surely is of that schema
+	lists      map[string]bool              // those of them that are sent once for each value
+	integers   map[*openapi3.Parameter]span // those of them that are integers within bounds, and nothing else
+	body       *openapi3.Schema             // nil when it takes none
+	fits       fit                          // whether a body surely is of that schema
 }
 
 // document is openapi.yaml, ready to be asked which operation a request means.
@@ -51,7 +54,7 @@ type document struct {
 	operations map[*openapi3.Operation]operation
 }
 
-// fixedPath is a path without parameters, and a method that it has. They are looked up before
+// fixedPath is a path without parameters, behind the base path, and a method that it has. They are looked up before
 // the router is asked, which tries a regular expression for each path.
 type fixedPath struct{ method, path string }
 
@@ -85,7 +88,7 @@ func loadDocument(source []byte) (*document, error) {
 			if err != nil {
 				return nil, fmt.Errorf("route %s %s: %w", method, path, err)
 			}
-			d.fixed[fixedPath{method, path}] = route
+			d.fixed[fixedPath{method, BasePath + path}] = route
 		}
 	}
 	return d, nil
@@ -93,7 +96,7 @@ func loadDocument(source []byte) (*document, error) {
 
 func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, error) {
 	text, _ := o.Extensions["x-required-permission"].(string)
-	known := operation{id: o.OperationID, permission: audit.Permission(text), query: map[string]bool{}, lists: map[string]bool{}}
+	known := operation{id: o.OperationID, permission: audit.Permission(text), query: map[string]bool{}, lists: map[string]bool{}, integers: map[*openapi3.Parameter]span{}}
 	switch known.permission {
 	case audit.ViewAuditLogs, audit.CreateAuditLogs, audit.ManageAuditLogs, audit.ManageAPIKeys:
 	case audit.ViewAdminAuditLogs, audit.CreateAdminAuditLogs:
@@ -106,6 +109,9 @@ func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, er
 			if p.Value.In == openapi3.ParameterInQuery {
 				known.query[p.Value.Name] = true
 				known.lists[p.Value.Name] = p.Value.Schema.Value.Type.Is(openapi3.TypeArray)
+				if s, ok := spanOf(p.Value.Schema.Value); ok {
+					known.integers[p.Value] = s
+				}
 			}
 		}
 	}
@@ -116,12 +122,39 @@ func newOperation(item *openapi3.PathItem, o *openapi3.Operation) (operation, er
 	return known, nil
 }
 
+// span is what an integer may be. Nearly every page and size surely is within it; of any other
+// text the validator judges, which takes a hundred times as long.
+type span struct{ min, max float64 }
+
+// spanOf knows schemas that say nothing but that.
+func spanOf(s *openapi3.Schema) (span, bool) {
+	known := openapi3.Schema{
+		Type: s.Type, Format: s.Format, Min: s.Min, Max: s.Max,
+		Title: s.Title, Description: s.Description, Example: s.Example, Extensions: s.Extensions, Origin: s.Origin,
+	}
+	if !s.Type.Is(openapi3.TypeInteger) || s.Min == nil || s.Max == nil || !reflect.DeepEqual(known, *s) {
+		return span{}, false
+	}
+	return span{*s.Min, *s.Max}, true
+}
+
+// holds reports whether a text surely is an integer of the span, in its one plain spelling.
+func (s span) holds(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 53)
+	return err == nil && (text[0] != '0' || text == "0") && float64(n) >= s.min && float64(n) <= s.max
+}
+
 // find is the operation that a request means, and the values in its path, escaped.
 func (d *document) find(r *http.Request) (*routers.Route, map[string]string, error) {
 	if route := d.fixed[fixedPath{r.Method, r.URL.Path}]; route != nil && r.URL.RawPath == "" {
 		return route, nil, nil
 	}
-	return d.router.FindRoute(r)
+	if !underBase(r) {
+		return nil, nil, routers.ErrPathNotFound
+	}
+	return d.router.FindRoute(&http.Request{Method: r.Method, URL: &url.URL{
+		Path: strings.TrimPrefix(r.URL.Path, BasePath), RawPath: strings.TrimPrefix(r.URL.RawPath, BasePath),
+	}})
 }
 
 // methods lists what a path of the document allows, for the Allow header.
@@ -130,7 +163,7 @@ func (d *document) methods(r *http.Request) []string {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		probe := *r
 		probe.Method = method
-		if _, _, err := d.router.FindRoute(&probe); err == nil {
+		if _, _, err := d.find(&probe); err == nil {
 			allowed = append(allowed, method)
 		}
 	}

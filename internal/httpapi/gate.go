@@ -45,13 +45,9 @@ func (g *gate) wrap(next http.Handler) http.Handler {
 }
 
 func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
-	inner, under := withoutBase(r)
-	if !under {
-		return nil, errNoSuchPath
-	}
-	route, pathValues, err := g.document.find(inner)
+	route, pathValues, err := g.document.find(r)
 	if errors.Is(err, routers.ErrMethodNotAllowed) {
-		w.Header().Set("Allow", join(g.document.methods(inner)))
+		w.Header().Set("Allow", join(g.document.methods(r)))
 		return nil, errMethodNotAllowed
 	}
 	if err != nil {
@@ -73,11 +69,14 @@ func (g *gate) admit(w http.ResponseWriter, r *http.Request) (*http.Request, err
 	if err != nil {
 		return nil, err
 	}
-	if err := checkPath(inner); err != nil {
+	if err := checkPath(r); err != nil {
 		return nil, err
 	}
-	if err := validateParameters(inner, route, pathValues, values); err != nil {
+	if err := op.validateParameters(r, route, pathValues, values); err != nil {
 		return nil, err
+	}
+	if op.body == nil && query == r.URL.RawQuery {
+		return r, nil
 	}
 	admitted, location := *r, *r.URL // nobody else has the request's headers; they may be shared
 	admitted.URL = &location
@@ -120,20 +119,6 @@ func (g *gate) identify(r *http.Request, op operation) error {
 // underBase reports whether the request is for an operation.
 func underBase(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, BasePath+"/") && (r.URL.RawPath == "" || strings.HasPrefix(r.URL.RawPath, BasePath+"/"))
-}
-
-// withoutBase copies the request as the document sees it: without the base path, and
-// without a body, which kin-openapi would otherwise read whole while it checks security.
-func withoutBase(r *http.Request) (*http.Request, bool) {
-	if !underBase(r) {
-		return nil, false
-	}
-	inner, location := *r, *r.URL
-	location.Path = strings.TrimPrefix(r.URL.Path, BasePath)
-	location.RawPath = strings.TrimPrefix(r.URL.RawPath, BasePath)
-	inner.URL = &location
-	inner.Body = http.NoBody
-	return &inner, true
 }
 
 // tidyQuery refuses parameters that are unknown or given twice without being lists, because a filter that is
@@ -193,34 +178,52 @@ func printable(name string) string {
 }
 
 // validateParameters holds path and query against the document. Bounds are on what is
-// meant, so path values are unescaped first. Of a query only what was sent is looked at,
-// and what is required.
-func validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string, query url.Values) error {
-	input := &openapi3filter.RequestValidationInput{
-		Request: r, PathParams: pathValues, QueryParams: query, Route: route, Options: parameterOptions,
-	}
+// meant, so path values are unescaped first. Of query and headers only what was sent is looked
+// at, and what is required.
+func (o operation) validateParameters(r *http.Request, route *routers.Route, pathValues map[string]string, query url.Values) error {
 	for name, escaped := range pathValues {
 		pathValues[name], _ = url.PathUnescape(escaped) // it can: net/http did
 	}
 	for _, reference := range route.Operation.Parameters {
 		p := reference.Value
-		if p.In == openapi3.ParameterInQuery && !input.QueryParams.Has(p.Name) {
+		if !sent(p, r.Header, query) {
 			if p.Required {
 				return audit.BadParameter(p.Name, "%s is required; it %s", p.Name, takes(p.Schema.Value))
 			}
 			continue
 		}
-		if value := input.QueryParams.Get(p.Name); p.Schema.Value.Type.Is(openapi3.TypeBoolean) && value != "true" && value != "false" {
-			return audit.BadParameter(p.Name, "%s %s", p.Name, takes(p.Schema.Value)) // the validator also lets in 1, T and the like
+		if within, known := o.integers[p]; known && within.holds(query.Get(p.Name)) {
+			continue
 		}
-		var bad *openapi3filter.RequestError
-		if err := openapi3filter.ValidateParameter(r.Context(), input, p); errors.As(err, &bad) && bad.Parameter != nil {
-			return audit.BadParameter(p.Name, "%s %s", p.Name, takes(p.Schema.Value))
-		} else if err != nil {
+		if err := validateParameter(r, route, p, pathValues, query); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func sent(p *openapi3.Parameter, header http.Header, query url.Values) bool {
+	switch p.In {
+	case openapi3.ParameterInQuery:
+		return query.Has(p.Name)
+	case openapi3.ParameterInHeader:
+		return header.Values(p.Name) != nil
+	}
+	return true // a path has all of its values
+}
+
+func validateParameter(r *http.Request, route *routers.Route, p *openapi3.Parameter, pathValues map[string]string, query url.Values) error {
+	if value := query.Get(p.Name); p.Schema.Value.Type.Is(openapi3.TypeBoolean) && value != "true" && value != "false" {
+		return audit.BadParameter(p.Name, "%s %s", p.Name, takes(p.Schema.Value)) // the validator also lets in 1, T and the like
+	}
+	err := openapi3filter.ValidateParameter(r.Context(), &openapi3filter.RequestValidationInput{
+		Request: r, PathParams: pathValues, QueryParams: query, Route: route, Options: parameterOptions,
+	}, p)
+	var bad *openapi3filter.RequestError
+	if errors.As(err, &bad) && bad.Parameter != nil {
+		return audit.BadParameter(p.Name, "%s %s", p.Name, takes(p.Schema.Value))
+	}
+	return err
 }
 
 var parameterOptions = &openapi3filter.Options{SkipSettingDefaults: true}

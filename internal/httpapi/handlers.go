@@ -24,24 +24,24 @@ var _ api.StrictServerInterface = (*handlers)(nil)
 func (h *handlers) ListAuditLogs(ctx context.Context, r api.ListAuditLogsRequestObject) (api.ListAuditLogsResponseObject, error) {
 	p := r.Params
 	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
-		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Action: p.Action, ResourceType: p.ResourceType, ResourceID: p.ResourceID, UserID: p.UserID,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
+	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, p.Page, int64(p.PerPage), p.Cursor)
 }
 
 func (h *handlers) ListResourceAuditLogs(ctx context.Context, r api.ListResourceAuditLogsRequestObject) (api.ListResourceAuditLogsResponseObject, error) {
 	p := r.Params
 	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
-		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Action: p.Action, ResourceType: p.ResourceType, ResourceID: p.ResourceID, UserID: p.UserID,
 		Resource: audit.ResourceKey{Type: r.Type, ID: r.ID},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, number(p.Page), number(p.PerPage), text(p.Cursor))
+	return h.list(ctx, f, dates{p.StartDate, p.EndDate}, p.Page, int64(p.PerPage), p.Cursor)
 }
 
 func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perPage int64, cursor string) (*listAnswer, error) {
@@ -62,13 +62,13 @@ func (h *handlers) list(ctx context.Context, f audit.Filter, d dates, page, perP
 func (h *handlers) ListAdminAuditLogs(ctx context.Context, r api.ListAdminAuditLogsRequestObject) (api.ListAdminAuditLogsResponseObject, error) {
 	p := r.Params
 	limit := number(p.Limit)
-	f, err := exclusions{action: p.ExcludeAction}.applyTo(audit.Filter{Action: text(p.Action), Search: text(p.Search)})
+	f, err := exclusions{action: p.ExcludeAction}.applyTo(audit.Filter{Action: p.Action, Search: text(p.Search)})
 	if err != nil {
 		return nil, err
 	}
 	body := newBody(`{"logs":[`)
 	list, err := h.service.List(ctx, audit.AdminOrganization, f,
-		audit.PageRequest{Page: number(p.Page), PerPage: limit, Cursor: text(p.Cursor)}, body.add)
+		audit.PageRequest{Page: p.Page, PerPage: limit, Cursor: p.Cursor}, body.add)
 	if err != nil {
 		body.free()
 		return nil, err
@@ -121,7 +121,7 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 	}
 	p := r.Params
 	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
-		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Action: p.Action, ResourceType: p.ResourceType, ResourceID: p.ResourceID, UserID: p.UserID,
 	})
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (h *handlers) ExportAuditLogs(ctx context.Context, r api.ExportAuditLogsReq
 	if format == "" {
 		format = string(api.ExportFormatJSON)
 	}
-	request := audit.ExportRequest{Filter: f, Cursor: text(p.Cursor), Format: format}
+	request := audit.ExportRequest{Filter: f, Cursor: p.Cursor, Format: format}
 	answer := &exportAnswer{context: ctx, form: exportForms[format]}
 	if p.WithProof != nil && *p.WithProof {
 		if format == string(api.ExportFormatCsv) {
@@ -166,30 +166,24 @@ func draftFrom(n api.NewAuditLog) audit.Draft {
 }
 
 // dates are the two date parameters as sent.
-type dates struct{ start, end *string }
+type dates struct{ start, end string }
 
 func (d dates) applyTo(f audit.Filter) (audit.Filter, error) {
 	if d == (dates{}) {
 		return f, nil
 	}
-	return f.Between(text(d.start), text(d.end))
+	return f.Between(d.start, d.end)
 }
 
 // exclusions are the four lists of what to leave out, as sent.
-type exclusions struct{ action, resourceType, resourceID, userID *[]string }
+type exclusions struct{ action, resourceType, resourceID, userID []string }
 
 func (e exclusions) applyTo(f audit.Filter) (audit.Filter, error) {
-	if e == (exclusions{}) {
+	if len(e.action)+len(e.resourceType)+len(e.resourceID)+len(e.userID) == 0 {
 		return f, nil
 	}
-	for _, list := range []struct {
-		sent *[]string
-		into *audit.Values
-	}{{e.action, &f.ExcludeAction}, {e.resourceType, &f.ExcludeResourceType}, {e.resourceID, &f.ExcludeResourceID}, {e.userID, &f.ExcludeUserID}} {
-		if list.sent != nil {
-			*list.into = audit.NewValues(*list.sent...)
-		}
-	}
+	f.ExcludeAction, f.ExcludeResourceType = audit.NewValues(e.action...), audit.NewValues(e.resourceType...)
+	f.ExcludeResourceID, f.ExcludeUserID = audit.NewValues(e.resourceID...), audit.NewValues(e.userID...)
 	return f, f.CheckExcluded()
 }
 

@@ -13,7 +13,7 @@ import (
 func (h *handlers) GetAuditLogHistogram(ctx context.Context, r api.GetAuditLogHistogramRequestObject) (api.GetAuditLogHistogramResponseObject, error) {
 	p := r.Params
 	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
-		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Action: p.Action, ResourceType: p.ResourceType, ResourceID: p.ResourceID, UserID: p.UserID,
 	})
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (h *handlers) GetAuditLogHistogram(ctx context.Context, r api.GetAuditLogHi
 func (h *handlers) ListAuditLogFacets(ctx context.Context, r api.ListAuditLogFacetsRequestObject) (api.ListAuditLogFacetsResponseObject, error) {
 	p := r.Params
 	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
-		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Action: p.Action, ResourceType: p.ResourceType, ResourceID: p.ResourceID, UserID: p.UserID,
 	})
 	if err != nil {
 		return nil, err
@@ -55,8 +55,8 @@ func (h *handlers) ListAuditLogValues(ctx context.Context, r api.ListAuditLogVal
 }
 
 // columnOf is the column that a field names, the action where none is named.
-func columnOf(field *api.AuditLogField) audit.Column {
-	switch api.AuditLogField(text(field)) {
+func columnOf(field api.AuditLogField) audit.Column {
+	switch field {
 	case api.AuditLogFieldResourceType:
 		return audit.ByResourceType
 	case api.AuditLogFieldResourceID:

@@ -51,8 +51,8 @@ func newRequestLog(o Options) *requestLog {
 }
 
 func (l *requestLog) write(r *http.Request, c *call, status int, took time.Duration) {
-	ctx := context.WithoutCancel(r.Context())
-	l.alarm(ctx, c)
+	ctx := r.Context()
+	l.alarm(context.WithoutCancel(ctx), c)
 	level := logLevel(status)
 	if c.failure != nil && status < http.StatusBadRequest {
 		level = slog.LevelError // broke off after it had begun well
@@ -85,7 +85,7 @@ func (l *requestLog) write(r *http.Request, c *call, status int, took time.Durat
 	if unlogged > 0 {
 		attributes = append(attributes, slog.Int("unlogged", unlogged))
 	}
-	l.log.LogAttrs(ctx, level, "request", attributes...)
+	l.log.LogAttrs(context.WithoutCancel(ctx), level, "request", attributes...)
 }
 
 // alarmPause is between two alarms about one trail. The lines of requests have every finding.

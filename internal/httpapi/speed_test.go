@@ -46,9 +46,10 @@ func (d *discard) Write(body []byte) (int, error) {
 	return len(body), nil
 }
 
-// A list of 50 items through gate, validation, router, domain and encoding; without a
-// token's verification and net/http's own part.
-func BenchmarkListAnswer(b *testing.B) {
+// listOf50 asks a handler for a list of 50 items, through gate, validation, router, domain and
+// encoding; without a token's verification and net/http's own part.
+func listOf50(tb testing.TB) (ask func(), bytes func() int64) {
+	tb.Helper()
 	rows := make([]audit.Row, 50)
 	for i := range rows {
 		text := fmt.Sprintf(`{"id":"0199f3c2-7d5e-7c31-9a51-3f8f0f7c%04x","action":"deployment.triggered","resourceType":"deployment",`+
@@ -61,24 +62,39 @@ func BenchmarkListAnswer(b *testing.B) {
 		Ready: func(context.Context) error { return nil }, Docs: docs.Handler, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "/api/audit-logs?page=2&per_page=50", http.NoBody)
+	request, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, "/api/audit-logs?page=2&per_page=50", http.NoBody)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer token")
 	w := &discard{header: http.Header{}}
-	b.ReportAllocs()
-	for b.Loop() {
+	return func() {
 		clear(w.header)
 		w.bytes = 0
 		handler.ServeHTTP(w, request)
 		if w.status != http.StatusOK {
-			b.Fatal(w.status)
+			tb.Fatal(w.status)
 		}
+	}, func() int64 { return w.bytes }
+}
+
+func BenchmarkListAnswer(b *testing.B) {
+	ask, bytes := listOf50(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		ask()
 	}
-	b.SetBytes(w.bytes)
+	b.SetBytes(bytes())
+}
+
+// Most of what a request costs is what is made for it.
+func TestAListMakesLittle(t *testing.T) {
+	ask, _ := listOf50(t)
+	if made := testing.AllocsPerRun(200, ask); made > 40 {
+		t.Errorf("%.0f allocations for a list; 40 are allowed", made)
+	}
 }
 
 // sealing is a Store that does with a submission what needs no database.

@@ -28,7 +28,7 @@ const (
 func (h *handlers) TailAuditLogs(ctx context.Context, r api.TailAuditLogsRequestObject) (api.TailAuditLogsResponseObject, error) {
 	c, p := callOf(ctx), r.Params
 	f, err := exclusions{p.ExcludeAction, p.ExcludeResourceType, p.ExcludeResourceID, p.ExcludeUserID}.applyTo(audit.Filter{
-		Action: text(p.Action), ResourceType: text(p.ResourceType), ResourceID: text(p.ResourceID), UserID: text(p.UserID),
+		Action: p.Action, ResourceType: p.ResourceType, ResourceID: p.ResourceID, UserID: p.UserID,
 	})
 	if err != nil {
 		return nil, err

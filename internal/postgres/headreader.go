@@ -24,7 +24,7 @@ type headReader struct {
 
 // headLook is one look at one head; done is closed once it has a size or an error.
 type headLook struct {
-	size int64
+	size *int64
 	err  error
 	done chan struct{}
 }
@@ -55,7 +55,10 @@ func (h *headReader) size(ctx context.Context, organization string) (int64, erro
 	h.mu.Unlock()
 	select {
 	case <-look.done:
-		return look.size, look.err
+		if look.err != nil {
+			return 0, look.err
+		}
+		return *look.size, nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
@@ -63,22 +66,22 @@ func (h *headReader) size(ctx context.Context, organization string) (int64, erro
 
 // look goes on until nobody waits.
 func (h *headReader) look() {
+	looks := map[string]*headLook{}
 	for {
 		h.mu.Lock()
-		looks := h.next
-		h.next = map[string]*headLook{}
+		looks, h.next = h.next, looks
 		h.looking = len(looks) > 0
 		h.mu.Unlock()
 		if len(looks) == 0 {
 			return
 		}
 		h.together(looks)
+		clear(looks)
 	}
 }
 
 // together ends every look: a panic is their error, as a failure of the database is.
 func (h *headReader) together(looks map[string]*headLook) {
-	sizes := make(map[string]*int64, len(looks))
 	err := func() (failed error) {
 		defer func() {
 			if broken := recover(); broken != nil {
@@ -95,16 +98,14 @@ func (h *headReader) together(looks map[string]*headLook) {
 		ctx, cancel := context.WithTimeout(context.Background(), headTimeout)
 		defer cancel()
 		var p pipeline
-		for organization := range looks {
+		for organization, look := range looks {
 			p.in(ctx, organization)
-			sizes[organization] = readSize(ctx, &p, organization)
+			look.size = readSize(ctx, &p, organization)
 		}
 		return translate("read a head", p.run(ctx, conn))
 	}()
-	for organization, look := range looks {
-		if look.err = err; err == nil {
-			look.size = *sizes[organization]
-		}
+	for _, look := range looks {
+		look.err = err
 		close(look.done)
 	}
 }

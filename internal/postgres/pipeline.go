@@ -33,17 +33,29 @@ type pipeline struct {
 
 // SendBatch queues; it implements db.DBTX.
 func (p *pipeline) SendBatch(_ context.Context, b *pgx.Batch) pgx.BatchResults {
-	if p.batch.QueuedQueries == nil {
-		p.batch.QueuedQueries = make([]*pgx.QueuedQuery, 0, 8)
-		p.reads = make([]func() error, 0, 8)
-	}
+	p.grow()
 	p.batch.QueuedQueries = append(p.batch.QueuedQueries, b.QueuedQueries...)
 	return sharedResults{p}
 }
 
 // in sets the organization for the statements that follow.
-func (p *pipeline) in(ctx context.Context, organization string) {
-	exec(p, queries.OrganizationSet(ctx, p, []string{organization}).Exec)
+func (p *pipeline) in(_ context.Context, organization string) {
+	p.ask(func() error { _, err := p.results.Exec(); return err }, db.OrganizationSet, organization)
+}
+
+// ask queues one statement, whose result read reads: for those of most requests, as what is
+// generated makes a batch and a list of arguments for each.
+func (p *pipeline) ask(read func() error, statement string, arguments ...any) {
+	p.grow()
+	p.batch.Queue(statement, arguments...)
+	p.reads = append(p.reads, read)
+}
+
+func (p *pipeline) grow() {
+	if p.batch.QueuedQueries == nil {
+		p.batch.QueuedQueries = make([]*pgx.QueuedQuery, 0, 8)
+		p.reads = make([]func() error, 0, 8)
+	}
 }
 
 // control queues BEGIN or COMMIT. A COMMIT that PostgreSQL turned into a ROLLBACK fails.

@@ -95,10 +95,9 @@ func (s *Store) newestByHead(ctx context.Context, organization string, w audit.W
 }
 
 // readSize asks for the trail's size, 0 for one that nothing was recorded in.
-func readSize(ctx context.Context, p *pipeline, organization string) *int64 {
-	queries.HeadGet(ctx, p, []string{organization})
+func readSize(_ context.Context, p *pipeline, organization string) *int64 {
 	size := new(int64)
-	p.reads = append(p.reads, func() error {
+	p.ask(func() error {
 		rows, err := p.results.Query()
 		if err != nil {
 			return err
@@ -108,7 +107,7 @@ func readSize(ctx context.Context, p *pipeline, organization string) *int64 {
 			*size = int64(binary.BigEndian.Uint64(rows.RawValues()[0]))
 		}
 		return rows.Err()
-	})
+	}, db.HeadGet, organization)
 	return size
 }
 
