@@ -33,6 +33,9 @@ const call = async (path, { token = TOKEN, method = 'GET', body, headers } = {})
 const record = async body => (await call('/audit-logs', { method: 'POST', body })).json()
 const totalOf = async (query = '') => (await (await call(`/audit-logs?per_page=1${query}`)).json()).total
 
+// More moments of a resource than a page of its history has.
+for (let n = 1; n <= 25; n++) await record(JSON.stringify({ id: `long-${n}`, action: 'server.updated', resourceType: 'server', resourceId: 'long', userId: 'long@acme.example', beforeState: { n: n - 1 }, afterState: { n } }))
+
 // Entries whose states say what can change, in digits that no double holds.
 const before = '{"serial":9007199254740993,"price":1.10,"limits":{"cpu":4,"gone":true},"tags":["a","b"],"10":1,"9":2}'
 const after = '{"serial":9007199254740992,"price":1.1,"limits":{"cpu":8},"tags":["new","a","b"],"10":1,"9":2,"note":"<b>bold</b>"}'
@@ -96,12 +99,33 @@ const loaded = async page => {
   await page.locator('.entries:not([aria-busy=true]) tbody tr, main .notice:not(.quiet)').first().waitFor()
   await page.waitForFunction(() => !document.querySelector('main :is(.spinner, [aria-busy=true])'))
 }
+const chosen = page => page.locator('select.view, select.range').evaluateAll(all => all.map(select => select.selectedOptions[0].text))
 const clipboard = page => page.evaluate(() => navigator.clipboard.readText())
 const shows = async (page, number) => page.waitForFunction(n => document.querySelector('.total strong')?.textContent === n, number.toLocaleString('en'))
 const openEntry = async (page, id) => {
   await page.goto(`${host}/ui/?entry=${id}`)
   await signIn(page)
   await page.locator('.evidence').waitFor()
+}
+// What somebody without a mouse does: keys are pressed, and what has the focus must be seen.
+const keyboard = page => {
+  const press = key => page.keyboard.press(key)
+  const at = () => page.evaluate(() => {
+    const on = document.activeElement
+    const { outlineStyle, outlineWidth } = getComputedStyle(on)
+    const name = on.getAttribute('aria-label') ?? (on.labels?.[0] ?? on).textContent.trim().replace(/\s+/g, ' ').slice(0, 40)
+    return { name: `${on.tagName} ${name}`, seen: on === document.body || (outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2) }
+  })
+  const tabTo = async pattern => {
+    for (let stop = 0; stop < 200; stop++) {
+      await press('Tab')
+      const { name, seen } = await at()
+      assert(seen, `the focus can't be seen on ${name}`)
+      if (pattern.test(name)) return
+    }
+    assert.fail(`Tab doesn't reach ${pattern}`)
+  }
+  return { press, tabTo, focused: async () => (await at()).name }
 }
 // run does what a printed command does in a shell where TOKEN is set and the binary is on the path.
 const bin = new URL('../../../bin', import.meta.url).pathname
@@ -193,10 +217,21 @@ async function tryAll(look, on) {
     await page.locator('select.view').selectOption({ label: 'Deleted servers' })
     await shows(page, await totalOf('&action=server.deleted'))
     await page.locator('select.view').selectOption({ label: 'Everything' })
+    await shows(page, all)
+    assert.deepEqual(await chosen(page), ['Everything', 'All time'])
+    await page.locator('select.view').selectOption({ label: 'Failed logins' })
     await page.locator('select.range').selectOption('7d')
     await page.waitForFunction(() => location.search.includes('last=7d'))
     await loaded(page)
     assert((await page.locator('.chip.time').innerText()).startsWith('Last 7 days'))
+    assert.deepEqual(await chosen(page), ['Failed logins', 'Last 7 days'])
+    await page.goBack()
+    await page.waitForFunction(() => !location.search.includes('last='))
+    await loaded(page)
+    assert.deepEqual(await chosen(page), ['Failed logins', 'All time'])
+    await page.getByRole('button', { name: 'Clear all' }).click()
+    await shows(page, all)
+    assert.deepEqual(await chosen(page), ['Everything', 'All time'], 'what was chosen before is shown as what is')
     await page.locator('.bounds > summary').click()
     await page.locator('.bounds input').first().fill('2026-11-01T00:00:00')
     await page.shot('bounds')
@@ -230,7 +265,7 @@ async function tryAll(look, on) {
     await page.locator('.facets summary').click()
     await page.locator('.facets li').first().waitFor()
     await page.locator('.facets select').selectOption('user_id')
-    await page.waitForTimeout(300)
+    await page.locator('.facets li button[data-field=user_id]').first().waitFor()
     await page.shot('facets')
     const often = page.locator('.facets li').first()
     const times = Number((await often.locator('> span').innerText()).replace(',', ''))
@@ -249,10 +284,10 @@ async function tryAll(look, on) {
       await page.locator('.chooser > summary', { hasText: 'Copy' }).click()
       return clipboard(page)
     }
-    assert.equal(await copy('Copy link'), page.url())
+    assert.equal(await copy('Copy link'), `${host}/ui/?columns=user%2Caction%2Cresource%2Cchanges%2Cip`)
     const curl = await copy('Copy as curl')
     assert.match(curl, /^curl -sS -H "Authorization: Bearer \$TOKEN" 'http.*\/api\/audit-logs\?page=1&per_page=50'$/)
-    assert.equal(JSON.parse(await copy('Copy as JSON')).total, all)
+    assert.equal(JSON.parse(await copy('Copy this page as JSON')).total, all)
 
     // Columns and density are remembered; the address brings the rest back.
     await page.locator('.chooser > summary', { hasText: 'Columns' }).click()
@@ -343,20 +378,7 @@ async function tryAll(look, on) {
   }, { look, on })
 
   await step(`everything by keyboard alone, ${nameOf(look)}`, async page => {
-    const press = key => page.keyboard.press(key)
-    const focused = () => page.evaluate(() => `${document.activeElement.tagName} ${document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim().slice(0, 40)}`)
-    const tabTo = async pattern => {
-      for (let stop = 0; stop < 80; stop++) {
-        await press('Tab')
-        const seen = await page.evaluate(() => {
-          const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement)
-          return document.activeElement === document.body || (outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2)
-        })
-        assert(seen, `the focus can't be seen on ${await focused()}`)
-        if (pattern.test(await focused())) return
-      }
-      assert.fail(`Tab doesn't reach ${pattern}`)
-    }
+    const { press, focused, tabTo } = keyboard(page)
     await page.keyboard.insertText(TOKEN) // the field has the focus
     await press('Enter')
     await loaded(page)
@@ -411,6 +433,109 @@ async function tryAll(look, on) {
     await page.evaluate(() => document.activeElement.blur())
     await press('?')
     assert.equal(await page.locator('#help[open]').count(), 0)
+  }, { look, on })
+
+  await step(`what has no key of its own by keyboard alone, ${nameOf(look)}`, async page => {
+    const { press, focused, tabTo } = keyboard(page)
+    const signInByKeys = async () => {
+      await page.locator('#token:focus').waitFor()
+      await page.keyboard.insertText(TOKEN)
+      await press('Enter')
+    }
+    const addressHas = part => page.waitForFunction(part => location.search.includes(part), part)
+    await signInByKeys()
+    await loaded(page)
+    const all = await totalOf()
+
+    // Views, times, and what takes a filter away.
+    await tabTo(/^SELECT View/)
+    await press('ArrowDown')
+    await addressHas('action=auth.login_failed')
+    await loaded(page)
+    await tabTo(/^SELECT Time/)
+    await press('ArrowDown')
+    await addressHas('last=15m')
+    await loaded(page)
+    await tabTo(/^BUTTON Remove the time range/)
+    await press('Enter')
+    await shows(page, await totalOf('&action=auth.login_failed'))
+    await loaded(page)
+    await tabTo(/^BUTTON Clear all/)
+    await press('Enter')
+    await shows(page, all)
+    await loaded(page)
+
+    // A stretch of the chart, and one of the commonest values.
+    await tabTo(/^SUMMARY Activity as a table/)
+    await press('Enter')
+    await tabTo(/^BUTTON Show the entries from/)
+    await press('Enter')
+    await page.locator('.chip.time').waitFor()
+    await loaded(page)
+    await tabTo(/^SUMMARY Most frequent values/)
+    await press('Enter')
+    await page.locator('.facets li').first().waitFor()
+    await press('Tab')
+    await press('Tab')
+    await press('Enter')
+    await page.locator('#value-menu button:focus').waitFor()
+    await press('Enter')
+    await page.locator('.chip.include').waitFor()
+    await loaded(page)
+
+    // Copies, columns, density, an export.
+    await tabTo(/^SUMMARY Copy/)
+    await press('Enter')
+    await tabTo(/^BUTTON Copy link/)
+    await press('Enter')
+    await page.locator('.toast[data-said]').waitFor()
+    assert.match(await clipboard(page), /action=/)
+    await tabTo(/^SUMMARY Columns/)
+    await press('Enter')
+    await tabTo(/^INPUT Position/)
+    await press('Space')
+    await page.locator('td.position').first().waitFor()
+    await tabTo(/^INPUT Compact rows/)
+    await press('Space')
+    await page.locator('table.compact').waitFor()
+    await tabTo(/^BUTTON Export…/)
+    await press('Enter')
+    await page.locator('.big strong').waitFor()
+    await tabTo(/^BUTTON Export$/)
+    const saving = page.waitForEvent('download')
+    await press('Enter')
+    await saving
+    await page.getByText('all that were announced').waitFor()
+    await press('Escape')
+
+    // Two moments of a resource's history; the admin trail; a theme.
+    await page.goto(`${host}/ui/?entry=ui-2`)
+    await signInByKeys()
+    await page.locator('.evidence').waitFor()
+    await tabTo(/^SUMMARY History of this resource/)
+    await press('Enter')
+    await page.locator('.history .changes').waitFor()
+    await tabTo(/^INPUT Compare from/)
+    await press('ArrowUp')
+    await page.getByText('A and B are the same moment').waitFor()
+    await press('ArrowUp')
+    await page.locator('.history').getByText('recorded no state after it').waitFor()
+    await press('Escape')
+    await page.locator('dialog.drawer[open]').waitFor({ state: 'detached' })
+    await loaded(page)
+    await tabTo(/^A Admin trail/)
+    await press('Enter')
+    await loaded(page)
+    await tabTo(/^INPUT Search in details/)
+    await page.keyboard.type('exported')
+    await press('Enter')
+    await addressHas('admin_search=exported')
+    await tabTo(/^SUMMARY Display/)
+    await press('Enter')
+    await tabTo(/^SELECT Theme/)
+    await press('ArrowDown')
+    await page.waitForFunction(() => document.documentElement.dataset.theme === 'light')
+    assert.match(await focused(), /^SELECT Theme/)
   }, { look, on })
 
   await step(`each state says what it is, ${nameOf(look)}`, async page => {
@@ -509,6 +634,20 @@ async function tryAll(look, on) {
     await signIn(page, TOKEN_VIEWER)
     await page.getByText('You may not see the admin trail').waitFor()
     await page.shot('admin-forbidden')
+  }, { look, on })
+
+  await step(`a long history opens at the entry, ${nameOf(look)}`, async page => {
+    await openEntry(page, 'long-5')
+    await page.locator('details.history > summary').click()
+    const open = page.locator('.history .moments li[aria-current]')
+    await open.waitFor()
+    assert(await open.getByLabel(/Compare to/).isChecked(), 'B is not the open entry')
+    await page.locator('.history').getByText('Page 3 of 3').waitFor()
+    assert.equal(await page.locator('.history .changes tbody tr').innerText().then(text => text.replace(/\s+/g, ' ')), 'n ~ changed 4 5')
+    await page.locator('.history .pager').getByRole('button', { name: 'Newer' }).click()
+    await page.locator('.history').getByText('Page 2 of 3').waitFor()
+    await page.locator('.history .moments li').first().getByLabel(/Compare from/).check()
+    await page.waitForFunction(() => document.querySelector('.history .changes tbody').innerText.replace(/\s+/g, ' ').includes('changed 15 5'))
   }, { look, on })
 
   await step(`an export says its count first, ${nameOf(look)}`, async page => {
@@ -699,9 +838,17 @@ for (const look of looks) {
     await page.getByRole('button', { name: 'Go on (1 new)' }).waitFor()
     assert.equal(await rows(page).count(), 1)
     await page.shot('tail-paused')
-    await page.getByRole('button', { name: 'Go on' }).click()
+    await page.evaluate(() => document.activeElement.blur())
+    await page.keyboard.press('p')
     await page.waitForFunction(() => document.querySelectorAll('.entries tbody tr').length === 2)
     await page.shot('tail')
+    await page.keyboard.press('j')
+    await page.keyboard.press('j')
+    await page.keyboard.press('Enter')
+    await page.locator('.sentence', { hasText: 'started' }).waitFor()
+    await page.keyboard.press('[')
+    await page.locator('.sentence', { hasText: 'stopped' }).waitFor()
+    await page.keyboard.press('Escape')
   }, { look })
 }
 

@@ -3,7 +3,7 @@ import type { AdminPage, Api } from "./api.js";
 import { type Json, member, pretty, text } from "./json.js";
 import { Load } from "./load.js";
 import { count, Part } from "./part.js";
-import { wall } from "./time.js";
+import { wall, zoneName } from "./time.js";
 
 const limit = 50;
 
@@ -59,7 +59,7 @@ export class AdminView extends Part {
           ? html`<div class="notice"><h3>Nothing matches</h3><p>${this.state.adminAction || this.state.adminSearch ? "No admin entry matches." : "No administrator did anything that was recorded."}</p></div>`
           : html`<div class=${this.list.status === "loading" ? "stale" : ""}>
               <div class="scroll" role="region" aria-label="Admin entries" tabindex="0"><table class="entries ${this.preferences.density}">
-                <thead><tr><th scope="col">Time</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">Organization</th><th scope="col">Details</th></tr></thead>
+                <thead><tr><th scope="col">Time <span class="quiet">${zoneName(this.preferences.zone)}</span></th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">Organization</th><th scope="col">Details</th></tr></thead>
                 <tbody>${page.logs.map((log) => this.row(log))}</tbody>
               </table></div>
               <nav class="pager" aria-label="Pages">

@@ -3,6 +3,7 @@ import { html, LitElement, nothing, type PropertyValues } from "lit";
 import { Api, claimsOf, type Claims, ProblemError } from "./api.js";
 import { curlCommand } from "./commands.js";
 import { sentenceOf } from "./load.js";
+import { option } from "./part.js";
 import { type Preferences, remember, remembered } from "./preferences.js";
 import { type Field, type Filter, neither, not, only, readState, type State, tabs, type Tab, writeState } from "./state.js";
 import { validZone, zoneName } from "./time.js";
@@ -163,7 +164,7 @@ export class Viewer extends LitElement {
       else target.click();
       return;
     }
-    if (!open) scope?.querySelector("trail-view")?.dispatchEvent(new CustomEvent("move-key", { detail: event }));
+    if (!open) scope?.querySelector("trail-view, tail-view")?.dispatchEvent(new CustomEvent("move-key", { detail: event }));
   };
 
   private openHelp = (): void => this.querySelector<HTMLDialogElement>("#help")!.showModal();
@@ -262,12 +263,12 @@ export class Viewer extends LitElement {
         )}
       </nav>
       ${organizations.length > 1 && this.state.organization
-        ? html`<label class="organization">Organization
-            <select .value=${this.state.organization} @change=${(event: Event) => this.go({ organization: (event.target as HTMLSelectElement).value, page: 1, entry: undefined })}>
-              ${organizations.map((one) => html`<option ?selected=${one === this.state.organization}>${one}</option>`)}
+        ? html`<label class="organization"><span>Organization</span>
+            <select @change=${(event: Event) => this.go({ organization: (event.target as HTMLSelectElement).value, page: 1, entry: undefined })}>
+              ${organizations.map((one) => option(one, one === this.state.organization))}
             </select></label>`
         : organizations.length === 1
-          ? html`<span class="organization">Organization <strong>${this.state.organization ?? organizations[0]}</strong></span>`
+          ? html`<span class="organization"><span>Organization</span> <strong>${this.state.organization ?? organizations[0]}</strong></span>`
           : nothing}`;
   }
 
@@ -286,13 +287,13 @@ export class Viewer extends LitElement {
       <div>
         <label>Theme
           <select @change=${(event: Event) => this.prefer({ theme: (event.target as HTMLSelectElement).value as Preferences["theme"] })}>
-            ${(["system", "light", "dark"] as const).map((one) => html`<option value=${one} ?selected=${one === theme}>${{ system: "As the system", light: "Light", dark: "Dark" }[one]}</option>`)}
+            ${(["system", "light", "dark"] as const).map((one) => option(one, one === theme, { system: "As the system", light: "Light", dark: "Dark" }[one]))}
           </select></label>
         <label>Times in
           <select @change=${(event: Event) => this.prefer({ zone: (event.target as HTMLSelectElement).value === "other" ? (named ? zone : "Europe/Paris") : (event.target as HTMLSelectElement).value })}>
-            <option value="local" ?selected=${zone === "local"}>Local time (${zoneName("local")})</option>
-            <option value="UTC" ?selected=${zone === "UTC"}>UTC</option>
-            <option value="other" ?selected=${named}>Another zone…</option>
+            ${option("local", zone === "local", `Local time (${zoneName("local")})`)}
+            ${option("UTC", zone === "UTC")}
+            ${option("other", named, "Another zone…")}
           </select></label>
         ${named
           ? html`<label>Zone
@@ -334,7 +335,7 @@ export class Viewer extends LitElement {
   private help() {
     const keys = [
       ["/", "go to the filter"], ["j or ↓, k or ↑", "next, previous entry"], ["Enter", "open the entry"], ["Esc", "close what is open"],
-      ["[ and ]", "newer, older page; in an open entry, newer, older entry"], ["e", "export"], ["r", "load anew"], ["?", "this help"],
+      ["[ and ]", "newer, older page; in an open entry, newer, older entry"], ["e", "export"], ["r", "load anew"], ["p", "in the live trail, pause or go on"], ["?", "this help"],
     ] as const;
     return html`<dialog id="help" class="small" aria-labelledby="help-title">
       <h2 id="help-title">Keys</h2>

@@ -67,13 +67,13 @@ export class TimeChart extends LitElement {
     this.plot = new uPlot(
       {
         width: Math.max(200, into.clientWidth),
-        height: 130,
+        height: 116,
         legend: { show: false },
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
         select: { show: true, left: 0, top: 0, width: 0, height: 0 },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zoneName(this.zone)),
         scales: { x: { range: [times[0]!, last ? Math.max(Date.parse(last) / 1000, times[0]! + 1e-3) : times.at(-1)! + 1] }, y: { range: (_plot, _min, max) => [0, Math.max(1, max)] } },
-        axes: [{ ...axis, space: 90, values: (_plot, ticks) => ticks.map((tick) => this.label(tick, (ticks.at(-1)! - ticks[0]!) / (ticks.length - 1))) }, { ...axis, size: 52, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8], values: (_plot, ticks) => ticks.map((tick) => count(tick)) }],
+        axes: [{ ...axis, size: 28, space: 90, values: (_plot, ticks) => ticks.map((tick) => this.label(tick, (ticks.at(-1)! - ticks[0]!) / (ticks.length - 1))) }, { ...axis, size: 52, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8], values: (_plot, ticks) => ticks.map((tick) => count(tick)) }],
         series: [{}, { fill: ink("accent"), paths: bars, points: { show: false } }],
         hooks: {
           setSelect: [

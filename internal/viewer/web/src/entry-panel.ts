@@ -10,6 +10,7 @@ import { count, Part, save } from "./part.js";
 import { readKey } from "./proof.js";
 import { only, everything } from "./state.js";
 import { exact, wall } from "./time.js";
+import type { TailView } from "./tail-view.js";
 import { type TrailView, value } from "./trail.js";
 
 const minutes = 5;
@@ -74,15 +75,21 @@ export class EntryPanel extends Part {
     void this.evidence.run((signal) => check(this.api, entry, organization, this.preferences.keys, signal));
   };
 
-  private loadHistory(page = this.historyPage): void {
-    const { resourceType, resourceId } = this.entry.value!;
+  /** The history, at the page that has the open entry unless another is asked for. */
+  private loadHistory(wanted?: number): void {
+    const { resourceType, resourceId, createdAt } = this.entry.value!;
     if (resourceId === undefined) return;
-    this.historyPage = page;
-    void this.history.run((signal) => this.api.list({ resource_type: resourceType, resource_id: resourceId }, page, perPage, signal)).then(() => {
-      const entries = this.history.value?.entries ?? [];
-      const at = entries.findIndex(({ id }) => id === this.shown);
-      this.to ??= entries[Math.max(at, 0)];
-      this.from ??= entries[Math.max(at, 0) + 1];
+    const query = { resource_type: resourceType, resource_id: resourceId };
+    void this.history.run(async (signal) => {
+      const since = wanted ? undefined : await this.api.list({ ...query, start_date: createdAt }, 1, 1, signal);
+      return this.api.list(query, wanted ?? Math.max(1, Math.ceil(since!.total / perPage)), perPage, signal);
+    }).then(() => {
+      const page = this.history.value;
+      if (this.history.status !== "done" || !page) return;
+      this.historyPage = page.page;
+      const at = page.entries.findIndex(({ id }) => id === this.shown);
+      this.to ??= page.entries[Math.max(at, 0)];
+      this.from ??= page.entries[Math.max(at, 0) + 1];
     });
   }
 
@@ -94,9 +101,9 @@ export class EntryPanel extends Part {
   }
 
   private step(by: 1 | -1): void {
-    const next = document.querySelector<TrailView>("trail-view")?.neighbour(this.state.entry ?? "", by);
+    const next = document.querySelector<TrailView | TailView>("trail-view, tail-view")?.neighbour(this.state.entry ?? "", by);
     if (next) this.app.go({ entry: next.id }, true);
-    else this.app.say(`This page has no ${by === 1 ? "older" : "newer"} entry`);
+    else this.app.say(`No ${by === 1 ? "older" : "newer"} entry is on this page`);
   }
 
   private onClose = (event: Event): void => {
@@ -264,7 +271,7 @@ export class EntryPanel extends Part {
     const without = [from, to].filter((entry) => !entry.after);
     return html`<h4>From A to B</h4>
       ${without.map((entry) => html`<p class="quiet">The entry of ${at(entry)} recorded no state after it${entry.before ? ": the resource may have been deleted" : ""}.</p>`)}
-      ${this.changes(diff(from.after, to.after), `After ${at(from)}`, `After ${at(to)}`)}`;
+      ${this.changes(diff(from.after, to.after), `A, after ${at(from)}`, `B, after ${at(to)}`)}`;
   }
 
   private aroundOf(entry: Entry) {

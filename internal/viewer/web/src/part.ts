@@ -1,4 +1,5 @@
-import { LitElement } from "lit";
+import { html, LitElement } from "lit";
+import { live } from "lit/directives/live.js";
 import type { Viewer } from "./app.js";
 import type { Entry } from "./entry.js";
 import type { Preferences } from "./preferences.js";
@@ -24,6 +25,14 @@ export abstract class Part extends LitElement {
 /** What of an entry is a value that one can filter by. */
 export const fieldValues = (entry: Entry) =>
   ({ action: entry.action, resource_type: entry.resourceType, resource_id: entry.resourceId, user_id: entry.userId }) as const;
+
+/**
+ * option is one of a select that shows the state. Once somebody chose, the attribute `selected`
+ * moves nothing any more: without the live property a select would go on showing what was
+ * chosen last, whatever is filtered.
+ */
+export const option = (value: string | number, selected: boolean, shown: unknown = value) =>
+  html`<option value=${value} .selected=${live(selected)}>${shown}</option>`;
 
 /** count is a number for people: 12,345. */
 export const count = (of: number): string => of.toLocaleString("en");

@@ -7,7 +7,7 @@ import { failure } from "./load.js";
 import { count, Part, save } from "./part.js";
 import { fieldNames, fields, toQuery } from "./state.js";
 import { follow } from "./tail.js";
-import { wall } from "./time.js";
+import { wall, zoneName } from "./time.js";
 import { value } from "./trail.js";
 
 /** How many entries are kept, so that a page left open doesn't grow for ever, and how many are drawn. */
@@ -44,6 +44,22 @@ export class TailView extends Part {
     this.paused = false;
     this.trouble = "Connecting…";
     this.heard = "";
+    this.addEventListener("move-key", (event) => this.move((event as CustomEvent<KeyboardEvent>).detail));
+  }
+
+  private move(event: KeyboardEvent): void {
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+    const links = [...this.querySelectorAll<HTMLElement>("a.open")];
+    if (!step || links.length === 0) return;
+    event.preventDefault();
+    const at = links.findIndex((link) => link.closest("tr")!.contains(document.activeElement));
+    links[at < 0 ? 0 : Math.max(0, Math.min(links.length - 1, at + step))]!.focus();
+  }
+
+  /** neighbour is the entry before or behind one of those that are shown, for the open entry's keys. */
+  neighbour(id: string, step: 1 | -1): Entry | undefined {
+    const at = this.entries.findIndex((entry) => entry.id === id);
+    return at < 0 ? undefined : this.entries[at + step];
   }
 
   override connectedCallback(): void {
@@ -139,7 +155,7 @@ export class TailView extends Part {
       ${this.entries.length === 0 && !this.error
         ? html`<div class="notice"><h3>Waiting for the next entry</h3><p>Entries stand here the moment they are recorded. What is older is in the <a href=${this.app.link({ tab: "trail" })} @click=${(event: MouseEvent) => this.app.follow(event, { tab: "trail" })}>trail</a>.</p></div>`
         : html`<div class="scroll" role="region" aria-label="Live entries" tabindex="0"><table class="entries ${this.preferences.density}">
-            <thead><tr><th scope="col">Time</th><th scope="col">What</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">Position</th></tr></thead>
+            <thead><tr><th scope="col">Time <span class="quiet">${zoneName(this.preferences.zone)}</span></th><th scope="col">What</th><th scope="col">Who</th><th scope="col">Action</th><th scope="col">Position</th></tr></thead>
             <tbody>${repeat(this.entries.slice(0, drawn), ({ position }) => position, (entry) => html`<tr>
               <td><a class="open" href=${this.app.link({ entry: entry.id })} @click=${(event: MouseEvent) => this.app.follow(event, { entry: entry.id })}>${wall(entry.createdAt, this.preferences.zone)}</a></td>
               <td data-title="What">${sentence(entry)}</td><td data-title="Who">${value("user_id", entry.userId, actorOf(entry))}</td><td data-title="Action">${value("action", entry.action)}</td><td data-title="Position">${entry.position}</td>

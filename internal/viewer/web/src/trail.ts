@@ -1,4 +1,5 @@
 import { html, nothing, type PropertyValues } from "lit";
+import { live } from "lit/directives/live.js";
 import { repeat } from "lit/directives/repeat.js";
 import type { AuditLogFacetList, AuditLogHistogram } from "@ocore/audit";
 import type { Api, Page } from "./api.js";
@@ -6,9 +7,9 @@ import { type Change, diff, written } from "./diff.js";
 import { actorOf, type Entry, sentence } from "./entry.js";
 import { type Json, pretty } from "./json.js";
 import { Load } from "./load.js";
-import { count, Part } from "./part.js";
+import { count, option, Part } from "./part.js";
 import { everything, type Field, fieldNames, fields, type Filter, neither, not, only, pageSizes, type Range, toQuery, toSearch, views } from "./state.js";
-import { exact, instantOf, localInput, type Preset, presets, wall, zoneName, offset } from "./time.js";
+import { exact, instantOf, localInput, type Preset, presets, wall, zoneName } from "./time.js";
 import "./chart.js";
 import "./export-dialog.js";
 import type { ExportDialog } from "./export-dialog.js";
@@ -190,6 +191,8 @@ export class TrailView extends Part {
   private filterBar() {
     const { filter } = this.state;
     const set = JSON.stringify(filter.include);
+    const excluding = Object.values(filter.exclude).some((values) => values.length > 0);
+    const own = set === "{}" ? excluding : !views.some((view) => set === JSON.stringify(view.filter.include));
     return html`<section class="filters" aria-label="Filter">
       <div class="row">
         <label>View
@@ -198,10 +201,11 @@ export class TrailView extends Part {
             if (chosen) this.app.filter({ ...chosen.filter, range: filter.range });
             else this.app.filter({ ...everything, range: filter.range });
           }}>
-            <option value="-1">Everything</option>
+            ${own ? option("own", true, "Your own filter") : nothing}
+            ${option(-1, !own && set === "{}", "Everything")}
             ${[...new Set(views.map(({ group }) => group))].map(
               (group) => html`<optgroup label=${group}>
-                ${views.map((view, i) => (view.group === group ? html`<option value=${i} ?selected=${set === JSON.stringify(view.filter.include)}>${view.name}</option>` : nothing))}
+                ${views.map((view, i) => (view.group === group ? option(i, set === JSON.stringify(view.filter.include), view.name) : nothing))}
               </optgroup>`,
             )}
           </select></label>
@@ -210,17 +214,20 @@ export class TrailView extends Part {
             const chosen = (event.target as HTMLSelectElement).value;
             if (chosen === "all") this.setRange({ kind: "all" });
             else if (chosen in presets) this.setRange({ kind: "last", preset: chosen as Preset });
-            else this.querySelector<HTMLDetailsElement>(".bounds")!.open = true;
+            else {
+              this.querySelector<HTMLDetailsElement>(".bounds")!.open = true;
+              this.requestUpdate(); // until it is applied, it isn't what is shown
+            }
           }}>
-            <option value="all" ?selected=${filter.range.kind === "all"}>All time</option>
-            ${Object.entries(presets).map(([preset, name]) => html`<option value=${preset} ?selected=${filter.range.kind === "last" && filter.range.preset === preset}>${name}</option>`)}
-            <option value="between" ?selected=${filter.range.kind === "between"}>Between…</option>
+            ${option("all", filter.range.kind === "all", "All time")}
+            ${Object.entries(presets).map(([preset, name]) => option(preset, filter.range.kind === "last" && filter.range.preset === preset, name))}
+            ${option("between", filter.range.kind === "between", "Between…")}
           </select></label>
         ${this.bounds()}
         <form class="add" @submit=${this.add}>
           <label>Filter by
             <select @change=${(event: Event) => { this.field = (event.target as HTMLSelectElement).value as Field; this.completions = []; }}>
-              ${fields.map((one) => html`<option value=${one} ?selected=${one === this.field}>${fieldNames[one]}</option>`)}
+              ${fields.map((one) => option(one, one === this.field, fieldNames[one]))}
             </select></label>
           <label><span class="hidden">Whether it is or is not</span>
             <select @change=${(event: Event) => (this.excluding = (event.target as HTMLSelectElement).value === "not")}>
@@ -298,13 +305,13 @@ export class TrailView extends Part {
       <table class="entries ${density}" role="table" aria-busy=${this.list.status === "loading"}>
         <caption class="hidden">Entries ${(page.page - 1) * page.perPage + 1} to ${(page.page - 1) * page.perPage + page.entries.length} of ${page.total}, newest first</caption>
         <thead><tr>
-          <th scope="col">Time <span class="quiet">${zone === "UTC" ? "UTC" : `UTC${offset(Date.now(), zone)}`}</span></th>
+          <th scope="col">Time <span class="quiet">${zoneName(zone)}</span></th>
           ${shown.map(([, { title }]) => html`<th scope="col">${title}</th>`)}
         </tr></thead>
         <tbody @focusin=${this.onFocus}>
           ${repeat(page.entries, ({ id }) => id, (entry, i) => html`<tr aria-current=${this.state.entry === entry.id ? "true" : nothing}>
             <td><a class="open" href=${this.app.link({ entry: entry.id })} tabindex=${i === this.current ? 0 : -1} aria-label="${wall(entry.createdAt, zone)}: ${sentence(entry)}"
-              @click=${(event: MouseEvent) => this.app.follow(event, { entry: entry.id })}><time datetime=${entry.createdAt}>${wall(entry.createdAt, zone)}</time></a></td>
+              @click=${(event: MouseEvent) => this.app.follow(event, { entry: entry.id })}><time datetime=${entry.createdAt} title=${exact(entry.createdAt, zone)}>${wall(entry.createdAt, zone)}</time></a></td>
             ${shown.map(([name, { title, cell }]) => html`<td class=${name} data-title=${title}>${cell(entry)}</td>`)}
           </tr>`)}
         </tbody>
@@ -329,11 +336,11 @@ export class TrailView extends Part {
     return html`<nav class="pager" aria-label="Pages">
       <button type="button" ?disabled=${at <= 1} @click=${() => to(1)}>Newest</button>
       <button type="button" data-key="[" ?disabled=${at <= 1} @click=${() => to(at - 1)}>Newer</button>
-      <label>Page <input type="number" min="1" max=${last} .value=${String(at)} @change=${(event: Event) => to(Math.round(Number((event.target as HTMLInputElement).value)) || 1)} /> of ${count(last)}</label>
+      <label>Page <input type="number" min="1" max=${last} .value=${live(String(at))} @change=${(event: Event) => { to(Math.round(Number((event.target as HTMLInputElement).value)) || 1); this.requestUpdate(); }} /> of ${count(last)}</label>
       <button type="button" data-key="]" ?disabled=${at >= last} @click=${() => to(at + 1)}>Older</button>
       <button type="button" ?disabled=${at >= last} @click=${() => to(last)}>Oldest</button>
       <label>Rows <select @change=${(event: Event) => this.app.go({ perPage: Number((event.target as HTMLSelectElement).value), page: 1 })}>
-        ${pageSizes.map((size) => html`<option ?selected=${size === this.state.perPage}>${size}</option>`)}
+        ${pageSizes.map((size) => option(size, size === this.state.perPage))}
       </select></label>
     </nav>`;
   }
@@ -359,9 +366,9 @@ export class TrailView extends Part {
     return html`<details class="chooser">
       <summary>Copy</summary>
       <div>
-        <button type="button" @click=${() => this.app.copy(this.app.link(), "the link")}>Copy link</button>
+        <button type="button" @click=${() => this.app.copy(this.app.link({ columns: this.columns }), "the link")}>Copy link</button>
         <button type="button" @click=${() => this.app.copy(this.app.curl(`/audit-logs?${toSearch(query)}`), "the curl command")}>Copy as curl</button>
-        <button type="button" @click=${() => this.app.copy(pretty(page.json), "this page as JSON")}>Copy as JSON</button>
+        <button type="button" ?disabled=${this.list.status !== "done"} @click=${() => this.app.copy(pretty(page.json), "this page as JSON")}>Copy this page as JSON</button>
       </div>
     </details>`;
   }
@@ -395,7 +402,7 @@ export class TrailView extends Part {
       <summary>Most frequent values</summary>
       <label>Of
         <select @change=${(event: Event) => { this.facetField = (event.target as HTMLSelectElement).value as Field; this.loadFacets(); }}>
-          ${fields.map((field) => html`<option value=${field} ?selected=${field === this.facetField}>${fieldNames[field]}</option>`)}
+          ${fields.map((field) => option(field, field === this.facetField, fieldNames[field]))}
         </select></label>
       ${this.facets.notice}
       ${done
