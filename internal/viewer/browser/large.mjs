@@ -3,7 +3,7 @@
 // for docs/performance.md. Nothing is asserted: a loaded machine is slow, not wrong.
 //
 // Times are taken within the page, from the click, or the step that a click makes, until the
-// rows stand there with their total, the chart, the commonest values.
+// rows stand there with their total, the chart, the commonest values, the entry's proof verified.
 import { launch } from '../../docs/browser/page.mjs'
 
 const host = process.env.OCORE_AUDIT_URL
@@ -20,7 +20,7 @@ const valuesOf = async (field, query = '') => (await call(`/audit-logs/facets?fi
 let drawn = 7 // the same numbers each time
 const random = below => (drawn = (drawn * 48271) % 2147483647) % below
 
-const measured = new Map() // name → times, each of { rows, chart, values, entry }
+const measured = new Map() // name → times, each of { rows, chart, values, proof }
 async function measure(name, page, act) {
   const times = await page.evaluate(async ({ click, go }) => {
     const frame = () => new Promise(requestAnimationFrame)
@@ -37,7 +37,7 @@ async function measure(name, page, act) {
       }
       times[name] = performance.now() - begun
     }
-    if (go?.entry) await until('rows', () => within('.drawer .sentence'))
+    if (go?.entry) await Promise.all([until('rows', () => within('.drawer .sentence')), until('proof', () => within('.drawer .evidence.verified'))])
     else {
       await Promise.all([
         until('rows', () => within('.total strong') && within('.entries[aria-busy=false] tbody tr, main .notice h3')),
@@ -113,8 +113,8 @@ await browser.close()
 
 const middle = numbers => numbers.toSorted((a, b) => a - b)[Math.floor((numbers.length - 1) / 2)]
 const shown = times => (times.length === 0 ? '–' : times.length === 1 ? `${Math.round(times[0])}` : `${Math.round(middle(times))} (${Math.round(Math.max(...times))})`)
-console.log(`| ${total.toLocaleString('en')} entries in the trail | times | rows and total, ms | chart, ms | commonest values, ms |\n|---|---:|---:|---:|---:|`)
+console.log(`| ${total.toLocaleString('en')} entries in the trail | times | rows and total, ms | chart, ms | commonest values, ms | proof verified, ms |\n|---|---:|---:|---:|---:|---:|`)
 for (const [name, all] of measured) {
   const of = part => shown(all.flatMap(times => times[part] ?? []))
-  console.log(`| ${name} | ${all.length} | ${of('rows')} | ${of('chart')} | ${of('values')} |`)
+  console.log(`| ${name} | ${all.length} | ${of('rows')} | ${of('chart')} | ${of('values')} | ${of('proof')} |`)
 }
