@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ or not the one that was mirrored before.`,
 				}
 				_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d entries, root %x, %s\n", checkpoint.Origin, checkpoint.Size, checkpoint.Root, said)
 			}
-			if errors.Is(err, proof.ErrMismatch) {
+			if mismatched(err) {
 				return &exitError{exitMismatch, fmt.Errorf("%s: NOT MIRRORED: %w", args[0], err)}
 			}
 			return err

@@ -13,6 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"ocore.dev/audit/gen/client/trail"
 	"ocore.dev/audit/internal/proof"
 )
 
@@ -171,12 +172,18 @@ func indented(lines []string) []string {
 	return lines
 }
 
+// mismatched reports whether something isn't as it was recorded: by the evidence, or by the
+// service's own word.
+func mismatched(err error) bool {
+	return errors.Is(err, proof.ErrMismatch) || errors.Is(err, trail.ErrAltered)
+}
+
 // verdict gives a mismatch its exit code.
 func verdict(file string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, proof.ErrMismatch):
+	case mismatched(err):
 		return &exitError{exitMismatch, fmt.Errorf("%s: NOT VERIFIED: %w", file, err)}
 	case errors.Is(err, proof.ErrMalformed):
 		return fmt.Errorf("%s: could not be checked: %w", file, err)
@@ -197,7 +204,7 @@ func (f *verifyFlags) object(out io.Writer, result verified, err error) error {
 	if err == nil {
 		verdict.Proven, verdict.NotProven, verdict.Result = result.Proven(), result.NotProven(), result
 	} else {
-		verdict.Error, verdict.Mismatch = err.Error(), errors.Is(err, proof.ErrMismatch)
+		verdict.Error, verdict.Mismatch = err.Error(), mismatched(err)
 		var told *proof.Error
 		if errors.As(err, &told) && told.Position >= 0 {
 			verdict.Position = &told.Position

@@ -46,6 +46,12 @@ func TestVerifyTellsWhatFilesShow(t *testing.T) {
 	vector(t, forged, "export.json", `"afterState":{"price":1.10}`, `"afterState":{"price":9.10}`)
 	vector(t, forged, "consistency.json", `"hashes":["9VO`, `"hashes":["8VO`)
 	vector(t, forged, "checkpoint-13.txt", "\n13\n", "\n12\n")
+	altered := `{"type":"https://docs.ocore.dev/audit/problems/altered","title":"Altered","status":500,"detail":"position 11: another","requestId":"r","position":11}`
+	for name, text := range map[string]string{"altered.json": altered, "internal.json": strings.Replace(altered, "problems/altered", "problems/internal", 1)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	const acme = "audit.ocore.dev/trails/acme+b592adfe+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
 	for _, c := range []struct {
 		arguments string
@@ -54,6 +60,8 @@ func TestVerifyTellsWhatFilesShow(t *testing.T) {
 	}{
 		{"entry entry.json --keys-file keys.txt", exitOK, "the entry e-11 stands at position 11 of the trail of acme"},
 		{"entry entry.json --key " + acme, exitOK, "verified: entry.json"},
+		{"entry altered.json --keys-file keys.txt", exitMismatch, "altered.json: NOT VERIFIED: position 11: the service gave no proof, and answered: position 11: another"},
+		{"entry internal.json --keys-file keys.txt", exitFailed, "could not be checked"},
 		{"entry entry-rotated.json --keys-file keys-next.txt", exitOK, "audit.ocore.dev/trails/acme+3683bf29 signed it"},
 		{"export export.json --keys-file keys.txt", exitOK, "they are the whole trail as it was with 21 entries"},
 		{"checkpoint checkpoint-13.txt checkpoint-21.txt --proof consistency.json --keys-file keys.txt", exitOK, "the first 13 entries of the trail of acme are the same"},

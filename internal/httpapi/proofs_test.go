@@ -396,6 +396,31 @@ func TestAdminEntriesAreProven(t *testing.T) {
 	}
 }
 
+// A page that was read before somebody changed the database isn't shown any more once that was found.
+func TestWhatIsFoundAlteredIsShownAsItIsStored(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewService(t)
+	receipts := seed(t, s, numbered(40)...)
+	const page = "/audit-logs?per_page=10&page=2"
+	for range 4 { // now it comes from memory
+		get(t, s, ada, page)
+	}
+	super := testkit.Connect(t, s.Database.SuperuserURL)
+	for _, step := range []struct{ from, to string }{{"srv-25", "web-25"}, {"web-25", "srv-25"}} {
+		if _, err := super.Exec(t.Context(), "UPDATE entries SET entry = replace(entry, '"+step.from+"', '"+step.to+"') WHERE position = 25"); err != nil {
+			t.Fatal(err)
+		}
+		if step.to == "srv-25" {
+			s.Store.Forget() // as it does by itself after a while
+		} else {
+			get(t, s, ada, "/audit-logs/entries/"+receipts[25].ID+"/proof").altered(t)
+		}
+		if a := get(t, s, ada, page); !strings.Contains(a.body, step.to) {
+			t.Errorf("after %s became %s: %s", step.from, step.to, a.body)
+		}
+	}
+}
+
 // What was remembered of a damaged tree is forgotten when that was mended.
 func TestAMendedTreeIsProvenAgain(t *testing.T) {
 	t.Parallel()

@@ -18,8 +18,8 @@ const (
 	maxSeen       = 1 << 13  // blocks that were read once lately
 )
 
-// blocks keeps history that is read again and again. It never changes, so a block needs
-// no invalidation; what a reader may see is decided before, by the look at the head that
+// blocks keeps history that is read again and again. It never changes unless somebody tampers with
+// the database, so a block needs no invalidation but [Store.Forget]; what a reader may see is decided before, by the look at the head that
 // row-level security guards. A block is kept when it is read for the second time: a walk
 // through a whole trail, which reads each once, displaces nothing.
 type blocks struct {
@@ -88,6 +88,12 @@ func (b *blocks) see(key blockKey) bool {
 	before := *slot == hash
 	*slot = hash
 	return before
+}
+
+func (b *blocks) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept.Purge()
 }
 
 func keys(organization string, span audit.Span) func(func(blockKey) bool) {

@@ -69,3 +69,9 @@ func (c *counts) put(r *reading, total int64) int64 {
 	c.known.Add(r.countKey(), count{r.span.High, total})
 	return total
 }
+
+func (c *counts) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known.Purge()
+}

@@ -97,3 +97,9 @@ func (k *keptPostings) put(organization string, term audit.Term, low int64, bloc
 		k.kept.RemoveOldest()
 	}
 }
+
+func (k *keptPostings) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept.Purge()
+}

@@ -45,6 +45,18 @@ type Store struct {
 	blocks   *blocks
 	counts   *counts
 	postings *keptPostings
+	forget   *time.Timer
+}
+
+// rememberFor bounds how long something is shown that isn't stored any more, because somebody
+// changed the database or mended it.
+const rememberFor = 10 * time.Minute
+
+// Forget drops all that was kept of what was read: the database is not what it was.
+func (s *Store) Forget() {
+	s.blocks.forget()
+	s.counts.forget()
+	s.postings.forget()
 }
 
 // Open connects as the serving role. It doesn't wait for the database: see [Store.Ready].
@@ -69,6 +81,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.heads = newHeadReader(s.reads)
 	s.batcher = newBatcher(o.Writers, &committer{pool: s.appends, log: o.Log, metrics: o.Metrics})
 	s.watch(o.Metrics)
+	s.forget = time.AfterFunc(rememberFor, func() {
+		s.Forget()
+		s.forget.Reset(rememberFor)
+	})
 	return s, nil
 }
 
@@ -189,6 +205,7 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // Close lets appends that wait finish, then disconnects. Later appends are refused.
 func (s *Store) Close() {
+	s.forget.Stop()
 	s.batcher.close()
 	s.appends.Close()
 	s.reads.Close()

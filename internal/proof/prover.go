@@ -29,6 +29,8 @@ type Trees interface {
 	RowsWithSalts(ctx context.Context, organization string, positions []int64) ([]audit.Row, [][]byte, error)
 	// Salts reads only what opens the leaves.
 	Salts(ctx context.Context, organization string, positions []int64) ([][]byte, error)
+	// Forget drops what was kept of earlier reads.
+	Forget()
 }
 
 // Prover makes proofs of what is signed. Where a proof needs a checkpoint that there isn't
@@ -163,6 +165,7 @@ func (p *Prover) Entry(ctx context.Context, organization, id string) (Inclusion,
 		if path, err = p.path(ctx, organization, e, signed, nil); err == nil {
 			p.kept.forget() // it is of a database that was mended since
 		}
+		p.trees.Forget() // so that what is shown is what is stored
 	}
 	if err != nil {
 		return Inclusion{}, err

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +27,7 @@ func VerifyEntry(file []byte, keys Keys) (Entry, error) {
 	}
 	members, err := membersOf(object, "entry", "salts", "proof")
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, refusedOr(object, err)
 	}
 	text, err := readText(members[2])
 	if err != nil {
@@ -64,6 +65,23 @@ func VerifyEntry(file []byte, keys Keys) (Entry, error) {
 		return Entry{}, mismatch(e.Position, "the proof can't be one of this position: %s", err)
 	}
 	return Entry{ID: id, Position: e.Position, CreatedAt: audit.FormatTime(e.CreatedAt), Signed: signed}, nil
+}
+
+// refusedOr is a mismatch where the file is the service's answer that what is stored is not what
+// was signed, saved in place of the proof; else err.
+func refusedOr(object []byte, err error) error {
+	var answer struct {
+		Type, Detail string
+		Position     *int64
+	}
+	if json.Unmarshal(object, &answer) != nil || !strings.HasSuffix(answer.Type, "/problems/altered") {
+		return err
+	}
+	position := int64(-1)
+	if answer.Position != nil {
+		position = *answer.Position
+	}
+	return mismatch(position, "the service gave no proof, and answered: %s", answer.Detail)
 }
 
 // Proven says what was shown, a sentence each.

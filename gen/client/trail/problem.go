@@ -78,7 +78,7 @@ func (p *Problem) Error() string {
 
 // Is reports whether target is the sentinel of the problem's status or type.
 func (p *Problem) Is(target error) bool {
-	return target != nil && kinds[p.Status] == target || target == ErrAltered && p.altered() //nolint:errorlint // sentinels themselves
+	return target != nil && kinds[p.Status] == target || target == ErrAltered && p.altered()
 }
 
 func (p *Problem) altered() bool { return strings.HasSuffix(p.Type, "/problems/altered") }
