@@ -7,7 +7,7 @@
 // them after a change.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { promisify } from 'node:util'
@@ -130,6 +130,11 @@ const keyboard = page => {
 // run does what a printed command does in a shell where TOKEN is set and the binary is on the path.
 const bin = new URL('../../../bin', import.meta.url).pathname
 const run = async (command, cwd) => (await promisify(execFile)('bash', ['--norc', '-ec', command], { cwd, env: { ...process.env, PATH: `${bin}:${process.env.PATH}` }, maxBuffer: 1 << 28 })).stdout
+// psql changes what is stored behind the service's back.
+const psql = async statement => {
+  const [password, port] = await Promise.all(['superuser.password', 'port'].map(name => readFile(`${process.env.DATA_DIR}/postgres/${name}`, 'utf8')))
+  await promisify(execFile)('psql', ['-h', '127.0.0.1', '-p', port.trim(), '-U', 'postgres', '-d', 'ocore_audit', '-v', 'ON_ERROR_STOP=1', '-c', statement], { env: { ...process.env, PGPASSWORD: password.trim() } })
+}
 const words = async locator => (await locator.innerText()).replace(/\s+/g, ' ').trim()
 const evidence = page => words(page.locator('.evidence h3'))
 
@@ -629,7 +634,16 @@ async function tryAll(look, on) {
     await page.getByRole('button', { name: 'Search' }).click()
     await page.locator('.entries tbody tr', { hasText: 'audit_log.exported' }).first().waitFor()
     await page.locator('.entries details > summary').first().click()
+    await page.locator('.entries details[open]').getByRole('button', { name: 'Verify' }).click()
+    await page.locator('.entries .evidence.verified').waitFor()
     await page.shot('admin')
+    await page.route(/\/admin\/audit-logs\/entries\/.*\/proof$/, async route => {
+      const answer = await route.fetch()
+      await route.fulfill({ response: answer, body: (await answer.text()).replace('audit_log.exported', 'audit_log.expected') })
+    })
+    await page.locator('.entries').getByRole('button', { name: 'Check again' }).click()
+    await page.locator('.entries .evidence.mismatch', { hasText: 'not what was signed' }).waitFor()
+    await page.shot('admin-mismatch')
     await page.getByRole('button', { name: 'Sign out' }).click()
     await signIn(page, TOKEN_VIEWER)
     await page.getByText('You may not see the admin trail').waitFor()
@@ -738,6 +752,35 @@ async function tryAll(look, on) {
     page.expected.push(/console error: Failed to load resource: net::ERR_FAILED/)
   }, { look, on })
 }
+
+await step('what was altered in the database is a mismatch', async page => {
+  page.expected = [refusedWith(500)]
+  const alter = (from, to) => psql(`UPDATE entries SET entry = replace(entry, '${from}', '${to}') WHERE organization = 'acme' AND entry LIKE '{"id":"ui-1",%'`)
+  const folder = await mkdtemp(`${tmpdir()}/viewer-`)
+  try {
+    const [{ key }] = (await (await call('/audit-logs/keys')).json()).items
+    await writeFile(`${folder}/keys.txt`, key)
+    const { position } = await (await call('/audit-logs/entries/ui-1')).json()
+    await alter('Ada Lovelace', 'Eve Lovelace')
+    await openEntry(page, 'ui-1')
+    assert.equal(await evidence(page), '✕ MISMATCH')
+    assert.equal(await words(page.locator('.badge')), '✕ MISMATCH')
+    const told = await words(page.locator('.evidence'))
+    assert.match(told, new RegExp(`This entry is not what was signed: position ${position}: .*verify trail --deep`))
+    assert.equal(await page.getByRole('button', { name: 'Save the proof' }).count(), 0)
+    await page.shot('altered')
+    await page.locator('.keys-of > summary').click()
+    await page.locator('.keys-of').getByRole('button', { name: 'Copy the command' }).click()
+    const failure = await run(await clipboard(page), folder).then(() => undefined, error => error)
+    assert(failure?.code === 5 && failure.stderr.includes(`position ${position}`), `the command says ${failure?.code}: ${failure?.stderr}`)
+    await alter('Eve Lovelace', 'Ada Lovelace')
+    await openEntry(page, 'ui-1')
+    await page.locator('.evidence.verified').waitFor()
+  } finally {
+    await alter('Eve Lovelace', 'Ada Lovelace')
+    await rm(folder, { recursive: true })
+  }
+})
 
 await step('every command runs as it is printed', async page => {
   const folder = await mkdtemp(`${tmpdir()}/viewer-`)

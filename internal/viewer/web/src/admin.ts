@@ -1,5 +1,6 @@
 import { html, nothing, type PropertyValues } from "lit";
 import type { AdminPage, Api } from "./api.js";
+import { check, type Evidence } from "./evidence.js";
 import { type Json, member, pretty, text } from "./json.js";
 import { Load } from "./load.js";
 import { count, Part } from "./part.js";
@@ -14,11 +15,16 @@ export class AdminView extends Part {
   declare api: Api;
   private list = new Load<AdminPage>(this, "the admin trail");
   private shown = "";
+  /** By id; undefined while it is checked. */
+  private evidence = new Map<string, Evidence | undefined>();
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     const query = { page: this.state.page, limit, ...(this.state.adminAction && { action: this.state.adminAction }), ...(this.state.adminSearch && { search: this.state.adminSearch }) };
     const wanted = JSON.stringify(query);
-    if (changed.has("api") || wanted !== this.shown) void this.list.run((signal) => this.api.admin(query, signal));
+    if (changed.has("api") || wanted !== this.shown) {
+      this.evidence.clear();
+      void this.list.run((signal) => this.api.admin(query, signal));
+    }
     this.shown = wanted;
   }
 
@@ -26,6 +32,33 @@ export class AdminView extends Part {
     event.preventDefault();
     const data = new FormData(event.target as HTMLFormElement);
     this.app.go({ adminAction: String(data.get("action")), adminSearch: String(data.get("search")), page: 1 });
+  }
+
+  private async verify(log: Json): Promise<void> {
+    const [id, position] = [text(member(log, "id"))!, text(member(log, "position"))!];
+    const { evidence } = this;
+    evidence.set(id, undefined);
+    this.requestUpdate();
+    try {
+      evidence.set(id, await check(this.api.ofAdmin, { id, position, json: log }, "_admin", this.preferences.keys, new AbortController().signal));
+    } catch (error) {
+      evidence.set(id, { kind: "unable", reason: error instanceof Error ? error.message : String(error) });
+    }
+    this.requestUpdate();
+  }
+
+  /** Whether the entry is as it was recorded, for who asks. */
+  private proof(log: Json) {
+    const id = text(member(log, "id"))!;
+    const evidence = this.evidence.get(id);
+    if (!evidence) return html`<button type="button" ?disabled=${this.evidence.has(id)} @click=${() => void this.verify(log)}>${this.evidence.has(id) ? "Checking the proof…" : "Verify"}</button>`;
+    return html`<div class="evidence ${evidence.kind}" role=${evidence.kind === "mismatch" ? "alert" : "status"}>
+      <p><strong>${
+        evidence.kind === "verified"
+          ? `✓ Verified${evidence.signature ? "" : ", but for the signature"}`
+          : { unsigned: "… Not signed yet", unable: "? Cannot check", mismatch: "✕ MISMATCH: this entry is not what was signed" }[evidence.kind]
+      }</strong>${evidence.kind === "verified" ? html`: it stands in the trail <code>${evidence.origin}</code>, unaltered since it was recorded. The root is signed by a key ${evidence.pinned ? "that you pinned" : "that the service itself names"}.` : `: ${evidence.reason}.`}</p>
+      <button type="button" @click=${() => void this.verify(log)}>Check again</button></div>`;
   }
 
   private row(log: Json) {
@@ -36,7 +69,7 @@ export class AdminView extends Part {
       <td data-title="Who">${get("userName") ?? get("userId") ?? html`<span class="quiet">–</span>`}</td>
       <td data-title="Action">${get("action")}</td>
       <td data-title="Organization">${get("organizationId") ?? html`<span class="quiet">–</span>`}</td>
-      <td data-title="Details"><details><summary>${details ? details.raw.slice(0, 60) + (details.raw.length > 60 ? "…" : "") : "All members"}</summary><pre>${pretty(log)}</pre></details></td>
+      <td data-title="Details"><details><summary>${details ? details.raw.slice(0, 60) + (details.raw.length > 60 ? "…" : "") : "All members"}</summary><pre>${pretty(log)}</pre>${this.proof(log)}</details></td>
     </tr>`;
   }
 

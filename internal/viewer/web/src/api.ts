@@ -61,6 +61,15 @@ export class Api {
     return (await this.client.listAuditLogKeys({ signal })).items.map(({ key }) => key);
   }
 
+  /** The admin trail, as `check` asks for its proofs and keys. */
+  readonly ofAdmin = {
+    proof: async (id: string, signal: AbortSignal): Promise<Uint8Array> => {
+      const { data } = await this.client.http.GET("/admin/audit-logs/entries/{id}/proof", { params: { path: { id } }, parseAs: "arrayBuffer", signal });
+      return new Uint8Array(data!);
+    },
+    keys: async (signal: AbortSignal): Promise<string[]> => (await this.client.listAdminAuditLogKeys({ signal })).items.map(({ key }) => key),
+  };
+
   histogram(query: FilterQuery, buckets: number, signal: AbortSignal): Promise<AuditLogHistogram> {
     return this.client.getAuditLogHistogram({ ...query, buckets }, { signal });
   }

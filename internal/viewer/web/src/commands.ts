@@ -38,7 +38,20 @@ export function exportCommand(baseUrl: string, organization: string | undefined,
   ].join(" ");
 }
 
+/** The command that finds what a service says is altered, from outside, and names the first such entry. */
+export function verifyTrailCommand(baseUrl: string, organization: string | undefined, keys: readonly string[]): string {
+  return [
+    "ocore-audit verify trail",
+    `--service ${quoted(baseUrl.replace(/\/api$/, ""))}`,
+    '--token "$TOKEN"',
+    ...(organization ? [`--organization ${quoted(organization)}`] : []),
+    keysOf(keys),
+  ].join(" ");
+}
+
+const keysOf = (keys: readonly string[]): string => (keys.length ? keys.map((key) => `--key ${quoted(key)}`).join(" ") : "--keys-file keys.txt");
+
 /** The command that repeats a check: with the keys, or with a file of them where the page knows none. */
 export function verifyCommand(file: string, keys: readonly string[]): string {
-  return ["ocore-audit verify entry", quoted(file), ...(keys.length ? keys.map((key) => `--key ${quoted(key)}`) : ["--keys-file keys.txt"])].join(" ");
+  return ["ocore-audit verify entry", quoted(file), keysOf(keys)].join(" ");
 }

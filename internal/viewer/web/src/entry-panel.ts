@@ -1,6 +1,6 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import type { Api, Page } from "./api.js";
-import { verifyCommand } from "./commands.js";
+import { verifyCommand, verifyTrailCommand } from "./commands.js";
 import { type Change, diff, written } from "./diff.js";
 import { actorOf, type Entry, resourceOf, sentence } from "./entry.js";
 import { check, type Evidence } from "./evidence.js";
@@ -157,16 +157,17 @@ export class EntryPanel extends Part {
                 ? html`<p>The root is signed by a key that you pinned in this browser.</p>`
                 : html`<p>The root is signed by the key that the service itself names. That proves more once you compare the key with one that you got by another way, and pin it.</p>`}`
           : evidence.kind === "mismatch"
-            ? html`<p><strong>This entry is not what was signed</strong>: ${evidence.reason}.</p><p>Don't rely on it. Save the proof and the entry as they are, and show them to whoever is responsible for the trail.</p>`
+            ? html`<p><strong>This entry is not what was signed</strong>: ${evidence.reason}.</p>
+                <p>Don't rely on it. ${evidence.altered ? "Copy the entry and this text as they are" : "Save the proof and the entry as they are"}, and show them to whoever is responsible for the trail.</p>`
             : evidence.kind === "unsigned"
               ? html`<p>The service gives no signed proof of it now: ${evidence.reason}. This says nothing against the entry.</p>`
               : html`<p>This could not be checked: ${evidence.reason}. This says nothing for or against the entry.</p>`}
         <div class="buttons"><button type="button" @click=${this.verify}>Check again</button>
-          <button type="button" @click=${() => void this.saveProof(entry)}>Save the proof</button></div>
+          ${evidence.kind === "mismatch" && evidence.altered ? nothing : html`<button type="button" @click=${() => void this.saveProof(entry)}>Save the proof</button>`}</div>
       </div>
       <details class="keys-of"><summary>Keys, and the command that repeats this</summary>
         ${evidence.kind === "verified" ? this.keyList(evidence.keys) : this.keyList([])}
-        <p>Elsewhere, without this page and without the service, once the proof is saved:</p>
+        <p>${evidence.kind === "mismatch" && evidence.altered ? "Elsewhere, without this page, for the whole trail:" : "Elsewhere, without this page and without the service, once the proof is saved:"}</p>
         <code class="block">${this.command(entry)}</code>
         ${this.trusted(evidence).length === 0 ? html`<p class="quiet"><code>keys.txt</code> has the keys that you trust, one a line.</p>` : nothing}
         <button type="button" @click=${() => this.app.copy(this.command(entry), "the command")}>Copy the command</button>
@@ -197,7 +198,10 @@ export class EntryPanel extends Part {
   }
 
   private command(entry: Entry): string {
-    return verifyCommand(this.proofName(entry), this.trusted(this.evidence.value));
+    const evidence = this.evidence.value;
+    return evidence?.kind === "mismatch" && evidence.altered
+      ? verifyTrailCommand(this.api.baseUrl, this.api.organization, this.trusted(evidence))
+      : verifyCommand(this.proofName(entry), this.trusted(evidence));
   }
 
   private proofName(entry: Entry): string {
