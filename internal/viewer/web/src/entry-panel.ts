@@ -32,7 +32,6 @@ export class EntryPanel extends Part {
   private history = new Load<Page>(this, "the history");
   private around = new Load<Page>(this, "what else happened");
   private shown: string | undefined;
-  private historyPage = 1;
 
   private get dialog(): HTMLDialogElement | null {
     return this.querySelector("dialog");
@@ -46,7 +45,6 @@ export class EntryPanel extends Part {
     this.history.reset();
     this.around.reset();
     this.from = this.to = undefined;
-    this.historyPage = 1;
     if (id) void this.load(id);
   }
 
@@ -86,7 +84,6 @@ export class EntryPanel extends Part {
     }).then(() => {
       const page = this.history.value;
       if (this.history.status !== "done" || !page) return;
-      this.historyPage = page.page;
       const at = page.entries.findIndex(({ id }) => id === this.shown);
       this.to ??= page.entries[Math.max(at, 0)];
       this.from ??= page.entries[Math.max(at, 0) + 1];
@@ -259,8 +256,8 @@ export class EntryPanel extends Part {
               <label><input type="radio" name="to" .checked=${this.to?.id === one.id} @change=${() => (this.to = one)} aria-label="Compare to ${wall(one.createdAt, this.preferences.zone)}" /> B</label></span>
               <a href=${this.app.link({ entry: one.id })} @click=${(event: MouseEvent) => this.app.follow(event, { entry: one.id })}>${wall(one.createdAt, this.preferences.zone)}</a>
               <span>${sentence(one)}</span></li>`)}</ol>
-            ${last > 1 ? html`<nav class="pager" aria-label="Pages of the history"><button type="button" ?disabled=${this.historyPage <= 1} @click=${() => this.loadHistory(this.historyPage - 1)}>Newer</button>
-              <span>Page ${this.historyPage} of ${last}</span><button type="button" ?disabled=${this.historyPage >= last} @click=${() => this.loadHistory(this.historyPage + 1)}>Older</button></nav>` : nothing}
+            ${last > 1 ? html`<nav class="pager" aria-label="Pages of the history"><button type="button" ?disabled=${page.page <= 1} @click=${() => this.loadHistory(page.page - 1)}>Newer</button>
+              <span>Page ${page.page} of ${last}</span><button type="button" ?disabled=${page.page >= last} @click=${() => this.loadHistory(page.page + 1)}>Older</button></nav>` : nothing}
             ${this.between()}`
         : nothing}
       <button type="button" @click=${() => this.app.go({ entry: undefined, tab: "trail", page: 1, filter: only(only(everything, "resource_type", entry.resourceType), "resource_id", entry.resourceId!) })}>Show its entries in the trail</button>`;
