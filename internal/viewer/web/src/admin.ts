@@ -66,8 +66,8 @@ export class AdminView extends Part {
     const details = member(log, "details");
     return html`<tr>
       <td><time datetime=${get("createdAt") ?? ""}>${wall(get("createdAt") ?? "", this.preferences.zone)}</time></td>
-      <td data-title="Who">${get("userName") ?? get("userId") ?? html`<span class="quiet">–</span>`}</td>
-      <td data-title="Action">${get("action")}</td>
+      <td class="user" data-title="Who">${get("userName") ?? get("userId") ?? html`<span class="quiet">–</span>`}</td>
+      <td class="action" data-title="Action">${get("action")}</td>
       <td data-title="Organization">${get("organizationId") ?? html`<span class="quiet">–</span>`}</td>
       <td data-title="Details"><details><summary>${details ? details.raw.slice(0, 60) + (details.raw.length > 60 ? "…" : "") : "All members"}</summary><pre>${pretty(log)}</pre>${this.proof(log)}</details></td>
     </tr>`;

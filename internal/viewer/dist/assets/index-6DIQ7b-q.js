@@ -194,8 +194,8 @@ var e=globalThis,t=e.ShadowRoot&&(e.ShadyCSS===void 0||e.ShadyCSS.nativeShadow)&
       <p><strong>${n.kind===`verified`?`✓ Verified${n.signature?``:`, but for the signature`}`:{unsigned:`… Not signed yet`,unable:`? Cannot check`,mismatch:`✕ MISMATCH: this entry is not what was signed`}[n.kind]}</strong>${n.kind===`verified`?L`: it stands in the trail <code>${n.origin}</code>, unaltered since it was recorded. The root is signed by a key ${n.pinned?`that you pinned`:`that the service itself names`}.`:`: ${n.reason}.`}</p>
       <button type="button" @click=${()=>void this.verify(e)}>Check again</button></div>`:L`<button type="button" ?disabled=${this.evidence.has(t)} @click=${()=>void this.verify(e)}>${this.evidence.has(t)?`Checking the proof…`:`Verify`}</button>`}row(e){let t=t=>tt(et(e,t)),n=et(e,`details`);return L`<tr>
       <td><time datetime=${t(`createdAt`)??``}>${Xt(t(`createdAt`)??``,this.preferences.zone)}</time></td>
-      <td data-title="Who">${t(`userName`)??t(`userId`)??L`<span class="quiet">–</span>`}</td>
-      <td data-title="Action">${t(`action`)}</td>
+      <td class="user" data-title="Who">${t(`userName`)??t(`userId`)??L`<span class="quiet">–</span>`}</td>
+      <td class="action" data-title="Action">${t(`action`)}</td>
       <td data-title="Organization">${t(`organizationId`)??L`<span class="quiet">–</span>`}</td>
       <td data-title="Details"><details><summary>${n?n.raw.slice(0,60)+(n.raw.length>60?`…`:``):`All members`}</summary><pre>${nt(e)}</pre>${this.proof(e)}</details></td>
     </tr>`}render(){let e=this.list.value,t=this.list.status===`done`&&e,n=e?Math.max(1,Math.ceil(e.total/Tc)):1,r=this.state.page;return L`<form class="filters row" @submit=${this.search} aria-label="Filter the admin trail">
